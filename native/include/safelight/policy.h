@@ -1,0 +1,132 @@
+// The decision table and its evaluator: evidence × age band × event → action and reasons.
+//
+// Pure: no I/O, no clock, no allocation, no exception. The table is data (sdk/safelight/policy/
+// default_rules.json, compiled in by native/tools/generate.py); this file is only how it is read.
+// The readable twin is tests/reference/policy.py, and a property test holds the two together.
+//
+// The order of every enum is part of the ABI and of the table layout: append, never reorder.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "safelight/status.h"
+
+namespace safelight::policy {
+
+// The ladder. Several findings take the highest.
+enum class Action : std::uint8_t { kAllow, kNudge, kBlur, kHold, kBlock };
+inline constexpr std::size_t kActionCount = 5;
+
+// Who holds the device. `kUnknown` is protected.
+enum class AgeBand : std::uint8_t { kUnder10, k10To12, k13To15, k16To17, kAdult, kUnknown };
+inline constexpr std::size_t kAgeBandCount = 6;
+
+enum class Event : std::uint8_t { kCapture, kUpload, kSend, kReceive, kView, kSave, kMessage, kSearch };
+inline constexpr std::size_t kEventCount = 8;
+
+enum class FindingKind : std::uint8_t { kMedia, kNudity, kAge, kKnown };
+inline constexpr std::size_t kFindingKindCount = 4;
+
+enum class State : std::uint8_t {
+  kOk,
+  kNoEvidence,
+  kNoModel,
+  kUnverified,
+  kDetectorFailed,
+  kScoreInvalid,
+  kDecodeFailed,
+  kNotMedia,
+  kNoDecoder,
+  kTooLarge,
+  kTooSmall,
+  kLowQuality,
+};
+inline constexpr std::size_t kStateCount = 12;
+
+enum class Label : std::uint8_t {
+  kNone,        // nudity
+  kSuggestive,  // nudity
+  kExplicit,    // nudity
+  kNoFace,      // age
+  kAdult,       // age
+  kUnsure,      // age
+  kMinor,       // age
+  kNoMatch,     // known
+  kMatch,       // known
+};
+inline constexpr std::size_t kLabelCount = 9;
+
+// Why: the states above (except kOk) keep their number; the rest follow them.
+enum class Reason : std::uint8_t {
+  kRule = kStateCount,  // the rules ask for it whatever is in the picture
+  kNuditySuggestive,
+  kNudityExplicit,
+  kSubjectUnsure,
+  kSubjectMinor,
+  kSubjectMinorStrong,
+  kKnownMatch,
+};
+inline constexpr std::size_t kReasonCount = kStateCount + 7;
+
+struct Finding {
+  FindingKind kind;
+  State state;
+  Label label;  // read only when state is kOk
+  float score;  // in [0, 1], read only when state is kOk; p(under 18) for kind kAge
+};
+
+// How explicit, and who is in the picture, as the table's two inner axes.
+inline constexpr std::size_t kLevelCount = 3;    // none, suggestive, explicit
+inline constexpr std::size_t kSubjectCount = 2;  // adult or no face; minor or unsure
+inline constexpr std::size_t kPictureCells = kAgeBandCount * kEventCount * kLevelCount * kSubjectCount;
+
+// A rules document, flattened. `picture` and `floors` are indexed by picture_cell(); a floor is an action
+// that no rule goes below, checked on every decision so that a loosened table cannot undercut it.
+struct Rules {
+  std::array<std::uint8_t, kPictureCells> picture;
+  std::array<std::uint8_t, kPictureCells> floors;
+  std::array<std::uint8_t, kAgeBandCount> could_not_tell;
+  std::uint8_t known_match;
+  float strong_explicit_score;  // both scores at or above these make kSubjectMinorStrong
+  float strong_minor_score;
+};
+
+constexpr std::size_t picture_cell(AgeBand band, Event event, std::size_t level, std::size_t subject) noexcept {
+  return ((static_cast<std::size_t>(band) * kEventCount + static_cast<std::size_t>(event)) * kLevelCount + level) *
+             kSubjectCount +
+         subject;
+}
+
+struct Outcome {
+  Action action;
+  std::uint32_t reason_count;
+  std::array<std::uint8_t, kReasonCount> reasons;  // most severe first, each at most once
+};
+
+// The rules that ship: DESIGN's default table.
+const Rules& default_rules() noexcept;
+
+// Every action in range, scores in [0, 1]. A table from outside passes here before evaluate() sees it.
+Status check_rules(const Rules& rules) noexcept;
+
+// Decides. Whatever goes wrong, `outcome` is protective: it starts as kHold and is lowered only by evidence.
+//
+// - No nudity answer at all is kNoEvidence: "could not tell", never "nothing found".
+// - A finding that could not tell counts as the rules' could-not-tell action, except an age finding: the
+//   subject is then "unsure", the more protective side of its axis.
+// - A score outside [0, 1] (or NaN), or a label of another kind, is kScoreInvalid.
+Status evaluate(const Rules& rules, AgeBand band, Event event, const Finding* findings, std::size_t finding_count,
+                Outcome* outcome) noexcept;
+
+// Names as in the Python face ("under_10", "upload", "NUDITY_EXPLICIT"); null for a number out of range.
+const char* action_name(std::uint32_t value) noexcept;
+const char* age_band_name(std::uint32_t value) noexcept;
+const char* event_name(std::uint32_t value) noexcept;
+const char* finding_kind_name(std::uint32_t value) noexcept;
+const char* state_name(std::uint32_t value) noexcept;
+const char* label_name(std::uint32_t value) noexcept;
+const char* reason_name(std::uint32_t value) noexcept;
+
+}  // namespace safelight::policy

@@ -1,0 +1,23 @@
+// What every native entry point returns. The core never throws across a face, never exits, never prints:
+// each face (Python, C) turns a status into its own kind of error through one table.
+#pragma once
+
+#include <cstdint>
+
+namespace safelight {
+
+enum class Status : std::uint32_t {
+  kOk = 0,
+  kNullArgument = 1,     // a required pointer is null
+  kUnknownWord = 2,      // a band, event, kind, state, label or name outside the vocabulary
+  kBadRulesTable = 3,    // a rules table of the wrong size or with a value outside the ladder
+  kBufferTooSmall = 4,   // the caller's buffer cannot hold the answer
+  kStructSizeMismatch = 5,  // the caller was compiled against another layout of a C struct
+};
+
+inline constexpr std::uint32_t kStatusCount = 6;
+
+// A sentence that says what was wrong; static storage, never null.
+const char* status_message(Status status) noexcept;
+
+}  // namespace safelight

@@ -1,0 +1,38 @@
+// The vocabulary as text. Order follows the enums in policy.h; tests/unit compares it with the Python words.
+#include <array>
+
+#include "safelight/policy.h"
+
+namespace safelight::policy {
+namespace {
+
+template <std::size_t N>
+const char* at(const std::array<const char*, N>& names, std::uint32_t value) noexcept {
+  return value < N ? names[value] : nullptr;
+}
+
+constexpr std::array<const char*, kActionCount> kActions = {"ALLOW", "NUDGE", "BLUR", "HOLD", "BLOCK"};
+constexpr std::array<const char*, kAgeBandCount> kAgeBands = {"under_10", "10_12", "13_15",
+                                                             "16_17",    "adult", "unknown"};
+constexpr std::array<const char*, kEventCount> kEvents = {"capture", "upload", "send",    "receive",
+                                                          "view",    "save",   "message", "search"};
+constexpr std::array<const char*, kFindingKindCount> kFindingKinds = {"media", "nudity", "age", "known"};
+constexpr std::array<const char*, kLabelCount> kLabels = {"none",   "suggestive", "explicit", "no_face", "adult",
+                                                          "unsure", "minor",      "no_match", "match"};
+// States and reasons share their numbers, so that "why" can name a state: see Reason in policy.h.
+constexpr std::array<const char*, kReasonCount> kReasons = {
+    "OK",           "NO_EVIDENCE",     "NO_MODEL",          "UNVERIFIED",     "DETECTOR_FAILED", "SCORE_INVALID",
+    "DECODE_FAILED", "NOT_MEDIA",      "NO_DECODER",        "TOO_LARGE",      "TOO_SMALL",       "LOW_QUALITY",
+    "RULE", "NUDITY_SUGGESTIVE", "NUDITY_EXPLICIT", "SUBJECT_UNSURE", "SUBJECT_MINOR", "SUBJECT_MINOR_STRONG", "KNOWN_MATCH"};
+
+}  // namespace
+
+const char* action_name(std::uint32_t value) noexcept { return at(kActions, value); }
+const char* age_band_name(std::uint32_t value) noexcept { return at(kAgeBands, value); }
+const char* event_name(std::uint32_t value) noexcept { return at(kEvents, value); }
+const char* finding_kind_name(std::uint32_t value) noexcept { return at(kFindingKinds, value); }
+const char* label_name(std::uint32_t value) noexcept { return at(kLabels, value); }
+const char* reason_name(std::uint32_t value) noexcept { return at(kReasons, value); }
+const char* state_name(std::uint32_t value) noexcept { return value < kStateCount ? kReasons[value] : nullptr; }
+
+}  // namespace safelight::policy

@@ -1,0 +1,8 @@
+"""Pictures → evidence. Every detector answers with a :class:`~safelight.decision.Finding` and a state."""
+
+from __future__ import annotations
+
+from safelight.detect.base import PictureDetector, worst_findings
+from safelight.detect.nudity import NudityDetector
+
+__all__ = ["NudityDetector", "PictureDetector", "worst_findings"]
