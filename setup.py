@@ -14,9 +14,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 NATIVE = Path("native")
-SOURCES = [
-    (NATIVE / line).as_posix() for line in (ROOT / NATIVE / "sources.txt").read_text(encoding="utf-8").split()
-]
+SOURCES = [(NATIVE / line).as_posix() for line in (ROOT / NATIVE / "sources.txt").read_text(encoding="utf-8").split()]
 
 
 def _load_generator():

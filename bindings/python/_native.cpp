@@ -134,7 +134,6 @@ PYBIND11_MODULE(_native, module) {
   module.def("default_rules", &default_rules);
   module.def("words", &words);
   module.def("builtin_files", &builtin_files);
-  module.def("status_message", [](std::uint32_t status) {
-    return safelight::status_message(static_cast<safelight::Status>(status));
-  });
+  module.def("status_message",
+             [](std::uint32_t status) { return safelight::status_message(static_cast<safelight::Status>(status)); });
 }

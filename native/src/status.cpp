@@ -15,7 +15,8 @@ const char* status_message(Status status) noexcept {
     case Status::kBufferTooSmall:
       return "the output buffer is too small: pass one of the documented size";
     case Status::kStructSizeMismatch:
-      return "struct_size does not match this library: set it to sizeof the struct and compile with this library's header";
+      return "struct_size does not match this library: set it to sizeof the struct and compile with this library's "
+             "header";
   }
   return "unknown status: the header and the library are of different versions";
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from safelight.build_info import __version__, build_info
+    from safelight._build import __version__, build_info
     from safelight.decision import (
         Action,
         AgeBand,
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from safelight.policy import Profile, Rules
 
 _HOME = {
-    "__version__": "build_info",
-    "build_info": "build_info",
+    "__version__": "_build",
+    "build_info": "_build",
     **dict.fromkeys(
         (
             "Action",

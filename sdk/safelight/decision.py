@@ -155,7 +155,7 @@ class Notice:
     """What is shown: what happened, what you can do, why, help, how to say "this is wrong".
 
     Attributes:
-        id: ``<cell>/<variant>`` in the catalogue; contains no content.
+        id: ``<entry>/<variant>`` of the catalogue, e.g. ``picture_out_explicit.share.10_12/a``; no content.
         lang: BCP 47 tag of the texts.
     """
 

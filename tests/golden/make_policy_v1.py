@@ -1,6 +1,6 @@
 """Write ``policy_v1.tsv``: golden decisions from the readable twin, asserted by Python, C++ and C alike.
 
-    python tests/golden/make_policy_v1.py > tests/golden/policy_v1.tsv
+python tests/golden/make_policy_v1.py > tests/golden/policy_v1.tsv
 """
 
 from __future__ import annotations

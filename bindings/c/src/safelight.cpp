@@ -93,9 +93,8 @@ safelight_status safelight_policy_decide(uint32_t age_band, uint32_t event, cons
                  narrow<policy::Label>(findings[i].label), findings[i].score};
   }
   policy::Outcome decided{};
-  const Status status =
-      policy::evaluate(policy::default_rules(), narrow<policy::AgeBand>(age_band), narrow<policy::Event>(event),
-                       native.data(), finding_count, &decided);
+  const Status status = policy::evaluate(policy::default_rules(), narrow<policy::AgeBand>(age_band),
+                                         narrow<policy::Event>(event), native.data(), finding_count, &decided);
   outcome->action = static_cast<safelight_action>(decided.action);
   outcome->reason_count = decided.reason_count;
   for (std::uint32_t i = 0; i < decided.reason_count; ++i) {

@@ -8,12 +8,12 @@
 
 static int failures = 0;
 
-#define CHECK(condition)                                                   \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
-      ++failures;                                                          \
-    }                                                                      \
+#define CHECK(condition)                                              \
+  do {                                                                \
+    if (!(condition)) {                                               \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      ++failures;                                                     \
+    }                                                                 \
   } while (0)
 
 static uint32_t number_of(safelight_vocabulary vocabulary, const char* word) {
@@ -104,8 +104,7 @@ static void check_misuse(void) {
   CHECK(safelight_policy_decide(0, 0xFFFFFFFFu, &finding, 1, &outcome) == SAFELIGHT_UNKNOWN_WORD);
   finding.kind = 257; /* would wrap to a valid 8-bit kind */
   CHECK(safelight_policy_decide(0, 0, &finding, 1, &outcome) == SAFELIGHT_UNKNOWN_WORD);
-  CHECK(safelight_policy_decide(0, 0, &finding, SAFELIGHT_MAX_FINDINGS + 1, &outcome) ==
-        SAFELIGHT_BUFFER_TOO_SMALL);
+  CHECK(safelight_policy_decide(0, 0, &finding, SAFELIGHT_MAX_FINDINGS + 1, &outcome) == SAFELIGHT_BUFFER_TOO_SMALL);
   CHECK(safelight_word_name(SAFELIGHT_WORDS_EVENT, 9999) == NULL);
   CHECK(safelight_word_name((safelight_vocabulary)99, 0) == NULL);
   CHECK(safelight_word_from_name(SAFELIGHT_WORDS_EVENT, "teleport", &number) == SAFELIGHT_UNKNOWN_WORD);

@@ -8,10 +8,10 @@ namespace safelight {
 
 enum class Status : std::uint32_t {
   kOk = 0,
-  kNullArgument = 1,     // a required pointer is null
-  kUnknownWord = 2,      // a band, event, kind, state, label or name outside the vocabulary
-  kBadRulesTable = 3,    // a rules table of the wrong size or with a value outside the ladder
-  kBufferTooSmall = 4,   // the caller's buffer cannot hold the answer
+  kNullArgument = 1,        // a required pointer is null
+  kUnknownWord = 2,         // a band, event, kind, state, label or name outside the vocabulary
+  kBadRulesTable = 3,       // a rules table of the wrong size or with a value outside the ladder
+  kBufferTooSmall = 4,      // the caller's buffer cannot hold the answer
   kStructSizeMismatch = 5,  // the caller was compiled against another layout of a C struct
 };
 

@@ -13,17 +13,32 @@ const char* at(const std::array<const char*, N>& names, std::uint32_t value) noe
 
 constexpr std::array<const char*, kActionCount> kActions = {"ALLOW", "NUDGE", "BLUR", "HOLD", "BLOCK"};
 constexpr std::array<const char*, kAgeBandCount> kAgeBands = {"under_10", "10_12", "13_15",
-                                                             "16_17",    "adult", "unknown"};
+                                                              "16_17",    "adult", "unknown"};
 constexpr std::array<const char*, kEventCount> kEvents = {"capture", "upload", "send",    "receive",
                                                           "view",    "save",   "message", "search"};
 constexpr std::array<const char*, kFindingKindCount> kFindingKinds = {"media", "nudity", "age", "known"};
 constexpr std::array<const char*, kLabelCount> kLabels = {"none",   "suggestive", "explicit", "no_face", "adult",
                                                           "unsure", "minor",      "no_match", "match"};
 // States and reasons share their numbers, so that "why" can name a state: see Reason in policy.h.
-constexpr std::array<const char*, kReasonCount> kReasons = {
-    "OK",           "NO_EVIDENCE",     "NO_MODEL",          "UNVERIFIED",     "DETECTOR_FAILED", "SCORE_INVALID",
-    "DECODE_FAILED", "NOT_MEDIA",      "NO_DECODER",        "TOO_LARGE",      "TOO_SMALL",       "LOW_QUALITY",
-    "RULE", "NUDITY_SUGGESTIVE", "NUDITY_EXPLICIT", "SUBJECT_UNSURE", "SUBJECT_MINOR", "SUBJECT_MINOR_STRONG", "KNOWN_MATCH"};
+constexpr std::array<const char*, kReasonCount> kReasons = {"OK",
+                                                            "NO_EVIDENCE",
+                                                            "NO_MODEL",
+                                                            "UNVERIFIED",
+                                                            "DETECTOR_FAILED",
+                                                            "SCORE_INVALID",
+                                                            "DECODE_FAILED",
+                                                            "NOT_MEDIA",
+                                                            "NO_DECODER",
+                                                            "TOO_LARGE",
+                                                            "TOO_SMALL",
+                                                            "LOW_QUALITY",
+                                                            "RULE",
+                                                            "NUDITY_SUGGESTIVE",
+                                                            "NUDITY_EXPLICIT",
+                                                            "SUBJECT_UNSURE",
+                                                            "SUBJECT_MINOR",
+                                                            "SUBJECT_MINOR_STRONG",
+                                                            "KNOWN_MATCH"};
 
 }  // namespace
 

@@ -31,14 +31,14 @@ constexpr std::array<Range, 12> kEscaped = {{
 bool must_escape(char32_t code_point) noexcept {
   for (const Range& range : kEscaped) {
     if (code_point < range.first) {
-      return (code_point & 0xFFFE) == 0xFFFE;
+      return (code_point & 0xFFFEU) == 0xFFFEU;
     }
     if (code_point <= range.last) {
       return true;
     }
   }
   // U+xFFFE and U+xFFFF are noncharacters in every plane; above U+10FFFF nothing is a character.
-  return (code_point & 0xFFFE) == 0xFFFE || code_point > 0x10FFFF;
+  return (code_point & 0xFFFEU) == 0xFFFEU || code_point > 0x10FFFF;
 }
 
 Status printable(const char32_t* text, std::size_t length, char32_t* out, std::size_t capacity,
@@ -61,12 +61,12 @@ Status printable(const char32_t* text, std::size_t length, char32_t* out, std::s
     out[used++] = U'\\';
     out[used++] = U'u';
     out[used++] = U'{';
-    int digits = 1;
-    while (digits < 6 && (code_point >> (4 * digits)) != 0) {
+    unsigned digits = 1;
+    while (digits < 6 && (code_point >> (4U * digits)) != 0) {
       ++digits;
     }
-    for (int digit = digits - 1; digit >= 0; --digit) {
-      out[used++] = static_cast<char32_t>(kHex[(code_point >> (4 * digit)) & 0xF]);
+    for (unsigned digit = digits; digit-- > 0;) {
+      out[used++] = static_cast<char32_t>(kHex[(code_point >> (4U * digit)) & 0xFU]);
     }
     out[used++] = U'}';
   }

@@ -26,6 +26,10 @@ class PictureDetector(Protocol):
         """What its findings are about."""
         ...
 
+    def prepare(self) -> State:
+        """Load what is needed now; ``OK``, or the state that every picture will get."""
+        ...
+
     def detect(self, image: Image) -> Finding:
         """Look at ``image.pixels`` (``uint8[H,W,3]`` RGB) and answer."""
         ...

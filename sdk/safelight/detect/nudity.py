@@ -13,7 +13,7 @@ from safelight.runtime import Model
 class NudityDetector:
     """Runs a nudity model; thread-safe.
 
-    The model is loaded and verified on first use (or by :meth:`prepare`). When that fails the detector
+    The model is loaded and verified on first use (or by :meth:`prepare`). When that fails, the detector
     stays up and answers every picture with the failure's state.
 
     Args:
@@ -31,13 +31,22 @@ class NudityDetector:
         self._failure: ModelError | None = None
         self._closed = False
 
-    def prepare(self) -> Model:
-        """Load and verify the model now.
+    def prepare(self) -> State:
+        """Load and verify the model now instead of at the first picture.
+
+        Returns:
+            ``OK``, or the state that every picture will get.
 
         Raises:
-            ModelError: it cannot be used; ``state`` says why. The same error is raised again on every call.
             ClosedError: after :meth:`close`.
         """
+        try:
+            self._ready()
+        except ModelError as error:
+            return State(error.state)
+        return State.OK
+
+    def _ready(self) -> Model:
         with self._lock:
             if self._closed:
                 raise ClosedError("this detector was closed; make a new Guard to go on.")
@@ -54,7 +63,7 @@ class NudityDetector:
     def detect(self, image: Image) -> Finding:
         """Score one picture: ``float`` in [0, 1], the sum over the manifest's explicit labels."""
         try:
-            model = self.prepare()
+            model = self._ready()
             manifest = model.manifest
             scores = model.run(fit(image, resize_px=manifest.preprocess.resize_px, crop_px=manifest.preprocess.crop_px))
         except ModelError as error:

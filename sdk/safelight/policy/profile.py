@@ -27,7 +27,7 @@ class Profile:
 
     age_band: AgeBand | str = AgeBand.UNKNOWN
     country: str | None = None
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[str, ...] | str = ("en",)
 
     def __post_init__(self) -> None:
         try:
@@ -44,12 +44,17 @@ class Profile:
                     f"country: got {self.country!r}, expected an ISO 3166-1 alpha-2 code such as GB, or None."
                 )
             object.__setattr__(self, "country", country)
-        languages = (self.languages,) if isinstance(self.languages, str) else tuple(self.languages)
+        languages = tuple(self.language_tags)
         if not languages or not all(isinstance(tag, str) and _LANGUAGE.match(tag) for tag in languages):
             raise UsageError(
                 f"languages: got {self.languages!r}, expected one or more BCP 47 tags such as ('en', 'pt-BR')."
             )
         object.__setattr__(self, "languages", languages)
+
+    @property
+    def language_tags(self) -> tuple[str, ...]:
+        """The languages as a tuple (``languages`` may have been given as one tag)."""
+        return (self.languages,) if isinstance(self.languages, str) else self.languages
 
     @property
     def band(self) -> AgeBand:

@@ -77,4 +77,5 @@ def interpreter_class(name: str) -> Callable[..., Any]:
     Raises:
         Exception: whatever the runtime's import raises; the caller turns it into a state.
     """
-    return getattr(importlib.import_module(RUNTIMES[name]), "Interpreter")  # noqa: B009 - untyped module
+    found: Callable[..., Any] = importlib.import_module(RUNTIMES[name]).Interpreter
+    return found

@@ -43,4 +43,5 @@ def golden_input(shape: tuple[int, ...], *, seed: int, cell_px: int) -> npt.NDAr
     x ^= x >> np.uint64(12)
     x = (x * np.uint64(0x297A2D39)) & _MASK
     x ^= x >> np.uint64(15)
-    return (x >> np.uint64(24)).astype(np.uint8).reshape(shape)
+    mosaic: npt.NDArray[np.uint8] = (x >> np.uint64(24)).astype(np.uint8).reshape(shape)
+    return mosaic

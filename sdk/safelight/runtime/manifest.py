@@ -6,16 +6,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from safelight.build_info import builtin_files, read_builtin
+from safelight.builtin_data import builtin_files, read_builtin
 from safelight.decision import State
 from safelight.errors import DataMissingError, DataTamperedError, ModelError, UsageError
 
 
-class _Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    pass
-
-
-class Licence(_Strict):
+class Licence(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Under which terms the weights ship, and whom to name."""
 
     weights: str
@@ -23,7 +19,7 @@ class Licence(_Strict):
     notice: str
 
 
-class Source(_Strict):
+class Source(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The published package that the recipe starts from."""
 
     package: str
@@ -33,7 +29,7 @@ class Source(_Strict):
     sha256: str
 
 
-class Tensor(_Strict):
+class Tensor(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A quantised tensor: real value = ``scale * (stored - zero_point)``."""
 
     shape: tuple[int, ...]
@@ -43,7 +39,7 @@ class Tensor(_Strict):
     colour: Literal["RGB"] | None = None
 
 
-class Preprocess(_Strict):
+class Preprocess(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How a picture becomes the input tensor; what else is needed is folded into the graph."""
 
     resize_px: tuple[int, int]
@@ -51,14 +47,14 @@ class Preprocess(_Strict):
     crop_px: tuple[int, int]
 
 
-class Thresholds(_Strict):
+class Thresholds(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Scores at or above which a label is given, each in (0, 1]."""
 
     suggestive: float
     explicit: float
 
 
-class ModelManifest(_Strict):
+class ModelManifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``config.json`` of a model folder."""
 
     schema: Literal[1]
@@ -79,7 +75,7 @@ class ModelManifest(_Strict):
     calibration: None = None
 
 
-class GoldenCase(_Strict):
+class GoldenCase(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A synthetic input and the stored output of every runtime that was measured."""
 
     seed: int
@@ -87,7 +83,7 @@ class GoldenCase(_Strict):
     outputs: dict[str, list[list[int]]]
 
 
-class Golden(_Strict):
+class Golden(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``golden.json`` of a model folder."""
 
     schema: Literal[1]
@@ -99,7 +95,9 @@ class Golden(_Strict):
 
 def model_ids() -> tuple[str, ...]:
     """Ids of the models in this build, sorted, e.g. ``("open_nsfw_v1",)``."""
-    return tuple(sorted(n.split("/")[1] for n in builtin_files() if n.startswith("models/") and n.endswith("/config.json")))
+    return tuple(
+        sorted(n.split("/")[1] for n in builtin_files() if n.startswith("models/") and n.endswith("/config.json"))
+    )
 
 
 def load_manifest(model_id: str) -> ModelManifest:
@@ -111,7 +109,7 @@ def load_manifest(model_id: str) -> ModelManifest:
     """
     if model_id not in model_ids():
         raise UsageError(f"got model {model_id!r}, this build has: {', '.join(model_ids()) or 'none'}.")
-    manifest = _decode(model_id, "config.json", ModelManifest)
+    manifest: ModelManifest = _decode(model_id, "config.json", ModelManifest)
     if manifest.id != model_id or len(manifest.labels) != manifest.output.shape[-1]:
         raise ModelError(
             f"{model_id}/config.json names model {manifest.id!r} with {len(manifest.labels)} labels for an output of "
@@ -123,7 +121,8 @@ def load_manifest(model_id: str) -> ModelManifest:
 
 def load_golden(model_id: str) -> Golden:
     """Read and check ``golden.json``. Raises as :func:`load_manifest`."""
-    return _decode(model_id, "golden.json", Golden)
+    golden: Golden = _decode(model_id, "golden.json", Golden)
+    return golden
 
 
 def read_model_file(model_id: str, file: str) -> bytes:

@@ -112,6 +112,12 @@ class Model:
         self._content = b""
         self._local = threading.local()
 
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def __repr__(self) -> str:
         return f"Model({self.id!r}, runtime={self.verification.runtime!r}, closed={self._closed})"
 
@@ -182,9 +188,7 @@ def _infer(interpreter: Any, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.ui
 
 
 def _check_tensor(details: list[dict[str, Any]], expected: Tensor, model_id: str, which: str) -> None:
-    got = [
-        (tuple(int(n) for n in d["shape"]), np.dtype(d["dtype"]).name, d["quantization"]) for d in details
-    ]
+    got = [(tuple(int(n) for n in d["shape"]), np.dtype(d["dtype"]).name, d["quantization"]) for d in details]
     want = (expected.shape, expected.dtype, (expected.scale, expected.zero_point))
     same = (
         len(got) == 1

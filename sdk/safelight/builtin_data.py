@@ -1,4 +1,4 @@
-"""What this build is, and the only way to read the data that ships with it.
+"""The only way to read the data that ships with Safelight: models, words, help directory, rules.
 
 Trust: the build hashes every built-in file and compiles the digests into the native module. A file is read
 once, compared, and the compared bytes are the ones used, so nothing can be swapped in between. Whoever can
@@ -8,17 +8,12 @@ write the whole installation, native module included, wins: the threat model say
 from __future__ import annotations
 
 import hashlib
-import platform
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from safelight import _native
 from safelight.errors import DataMissingError, DataTamperedError, UsageError
-
-__version__: str = _native.VERSION
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -32,48 +27,10 @@ class BuiltinFile:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class BuildInfo:
-    """What runs here.
-
-    Attributes:
-        version: of the package; the same string is compiled into the native core.
-        native_compiler: that built the native core.
-        builtin_digest: SHA-256 over the names and digests of all built-in data.
-        builtin_files: how many files that covers.
-    """
-
-    version: str
-    python: str
-    platform: str
-    machine: str
-    native_compiler: str
-    builtin_digest: str
-    builtin_files: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        return asdict(self)
-
-
 @lru_cache(maxsize=1)
 def builtin_files() -> dict[str, BuiltinFile]:
     """Every built-in data file by name, e.g. ``models/open_nsfw_v1/config.json``."""
     return {name: BuiltinFile(name, sha256, size) for name, sha256, size in _native.builtin_files()}
-
-
-def build_info() -> BuildInfo:
-    """Describe this build. Reads no file and opens no socket."""
-    listing = "".join(f"{file.sha256}  {file.name}\n" for file in builtin_files().values())
-    return BuildInfo(
-        version=__version__,
-        python=platform.python_version(),
-        platform=sys.platform,
-        machine=platform.machine(),
-        native_compiler=_native.COMPILER,
-        builtin_digest=hashlib.sha256(listing.encode()).hexdigest(),
-        builtin_files=len(builtin_files()),
-    )
 
 
 def builtin_path(name: str) -> Path:
@@ -100,7 +57,7 @@ def read_builtin(name: str) -> bytes:
     if expected is None:
         raise UsageError(
             f"got built-in data {name!r}, which this build does not have; "
-            f"it has {len(builtin_files())} files: see safelight.build_info.builtin_files()."
+            f"it has {len(builtin_files())} files: see safelight.builtin_data.builtin_files()."
         )
     try:
         data = builtin_path(name).read_bytes()

@@ -1,0 +1,52 @@
+"""What this build is. Public as ``safelight.build_info()`` and ``safelight.__version__``."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from safelight import _native
+from safelight.builtin_data import builtin_files
+
+__version__: str = _native.VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class BuildInfo:
+    """What runs here.
+
+    Attributes:
+        version: of the package; the same string is compiled into the native core.
+        native_compiler: that built the native core.
+        builtin_digest: SHA-256 over the names and digests of all built-in data.
+        builtin_files: how many files that covers.
+    """
+
+    version: str
+    python: str
+    platform: str
+    machine: str
+    native_compiler: str
+    builtin_digest: str
+    builtin_files: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return asdict(self)
+
+
+def build_info() -> BuildInfo:
+    """Describe this build. Reads no file and opens no socket."""
+    listing = "".join(f"{file.sha256}  {file.name}\n" for file in builtin_files().values())
+    return BuildInfo(
+        version=__version__,
+        python=platform.python_version(),
+        platform=sys.platform,
+        machine=platform.machine(),
+        native_compiler=_native.COMPILER,
+        builtin_digest=hashlib.sha256(listing.encode()).hexdigest(),
+        builtin_files=len(builtin_files()),
+    )

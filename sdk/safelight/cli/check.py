@@ -1,0 +1,127 @@
+"""``safelight check``: look at pictures and decide."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from safelight.cli.output import console, decision_panel, print_json
+from safelight.decision import Action, AgeBand, Event
+from safelight.errors import MediaNotFoundError, SafelightError, UsageError
+
+if TYPE_CHECKING:
+    pass
+
+EXIT_PROTECTED = 3
+EXIT_FAILED = 1
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option(
+    "--event",
+    type=click.Choice([event.value for event in Event]),
+    default=Event.UPLOAD.value,
+    show_default=True,
+    help="What is about to happen.",
+)
+@click.option(
+    "--age-band",
+    type=click.Choice([band.value for band in AgeBand]),
+    default=AgeBand.UNKNOWN.value,
+    show_default=True,
+    help="Who holds the device; unknown is protected.",
+)
+@click.option("--country", metavar="CODE", help="ISO 3166 country for help, e.g. GB. Default: international help.")
+@click.option("--lang", multiple=True, metavar="TAG", default=("en",), show_default=True, help="Reader's language.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]),
+    default="auto",
+    show_default=True,
+    help="TFLite runtime.",
+)
+@click.option(
+    "--trigger",
+    multiple=True,
+    metavar="KIND=VALUE",
+    help="Test mode: add a finding, e.g. nudity=0.97, subject=0.9, known, state=NO_MODEL. Can only protect more.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file, one a line.")
+def check(
+    files: tuple[str, ...],
+    event: str,
+    age_band: str,
+    country: str | None,
+    lang: tuple[str, ...],
+    runtime: str,
+    trigger: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Look at each FILE and decide whether the event may go ahead. Use - for standard input.
+
+    Exits 0 when everything is allowed or nudged, 3 when anything is blurred, held or blocked, 1 when a
+    file could not be opened (3 wins over 1), 2 for wrong usage.
+    """
+    from safelight.guard import Guard
+    from safelight.policy import Profile
+    from safelight.testing import TestMode, parse_trigger
+
+    # The command owns its process. Pillow's warnings are about files we turn into states anyway.
+    warnings.filterwarnings("ignore", module=r"PIL(\.|\Z)")
+    try:
+        profile = Profile(age_band, country=country, languages=lang)
+        test_mode = TestMode(*(parse_trigger(text) for text in trigger)) if trigger else None
+    except UsageError as error:
+        raise click.UsageError(str(error)) from None
+
+    worst = Action.ALLOW
+    failed = False
+    with Guard(profile, runtime=runtime, test_mode=test_mode, concurrency=1) as guard:
+        for name in _progress(files, quiet=as_json):
+            try:
+                decision = guard.check_image(_source(name), event=event)
+            except SafelightError as error:
+                failed = True
+                _report_failure(name, error, as_json=as_json)
+                continue
+            worst = max(worst, decision.action)
+            if as_json:
+                print_json({"input": name, **decision.to_dict()})
+            else:
+                console().print(decision_panel(name, decision))
+    if not as_json and country is None and worst > Action.ALLOW:
+        click.echo("Add --country (for example --country GB) for help near you.", err=True)
+    if worst >= Action.BLUR:
+        sys.exit(EXIT_PROTECTED)
+    if failed:
+        sys.exit(EXIT_FAILED)
+
+
+def _source(name: str) -> Any:
+    return sys.stdin.buffer.read() if name == "-" else name
+
+
+def _report_failure(name: str, error: SafelightError, *, as_json: bool) -> None:
+    kind = type(error).__name__
+    if as_json:
+        print_json({"input": name, "error": {"type": kind, "message": str(error)}})
+        return
+    from safelight._text import printable
+
+    click.echo(f"safelight: {printable(name)}: {error}", err=True)
+    if isinstance(error, MediaNotFoundError):
+        click.echo("Nothing was checked for it: do not treat it as safe.", err=True)
+
+
+def _progress(files: tuple[str, ...], *, quiet: bool) -> Any:
+    """A progress bar on standard error when there are many files and somebody watches."""
+    if quiet or len(files) < 10 or not sys.stderr.isatty():
+        return files
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(files, description="Looking", console=Console(stderr=True), transient=True)

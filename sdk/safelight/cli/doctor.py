@@ -1,0 +1,98 @@
+"""``safelight doctor``: can this installation protect somebody, and if not, what is missing?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from dataclasses import asdict, dataclass
+
+import click
+
+from safelight import __version__
+from safelight._build import build_info
+from safelight.builtin_data import builtin_files, read_builtin
+from safelight.cli.models import verify_one
+from safelight.cli.output import console, print_json
+from safelight.decision import State
+from safelight.errors import DataError
+from safelight.runtime import RUNTIMES, model_ids, runtime_status
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. ``ok=None`` is information that does not decide."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def doctor(as_json: bool) -> None:
+    """Check this installation. Exits 1 when it could not protect somebody."""
+    checks = run_checks()
+    healthy = all(check.ok is not False for check in checks)
+    if as_json:
+        print_json({"healthy": healthy, "build": build_info().to_dict(), "checks": [asdict(check) for check in checks]})
+    else:
+        from rich.table import Table
+
+        table = Table("", "check", "detail", box=None, pad_edge=False, show_header=False)
+        for check in checks:
+            table.add_row({True: "✓", False: "✗", None: "·"}[check.ok], check.name, check.detail)
+        console().print(table)
+        click.echo("This installation can protect." if healthy else "Not ready: see the lines marked ✗.")
+    if not healthy:
+        sys.exit(1)
+
+
+def run_checks() -> list[Check]:
+    """Everything doctor looks at, in the order in which a fault matters."""
+    info = build_info()
+    checks = [
+        Check("build", None, f"safelight {info.version}, Python {info.python}, {info.platform} {info.machine}"),
+        Check(
+            "native core", info.version == __version__, f"{info.native_compiler}, digest {info.builtin_digest[:12]}…"
+        ),
+        _builtin_data(),
+    ]
+    checks += [_library(name) for name in ("numpy", "pillow")]
+    usable = 0
+    for name in RUNTIMES:
+        status = runtime_status(name)
+        if not status.installed:
+            checks.append(Check(f"runtime {name}", None, "not installed"))
+            continue
+        results = [verify_one(model_id, name) for model_id in model_ids()]
+        passed = all(result["state"] == State.OK.value for result in results)
+        usable += passed
+        problems = [str(result["message"]) for result in results if result["state"] != State.OK.value]
+        detail = " ".join([f"{status.version}: {len(results)} models verified" if passed else "", *problems])
+        # One runtime that works is enough; a second one that does not is information.
+        checks.append(Check(f"runtime {name}", passed or None, detail.strip()))
+        checks += [Check(f"runtime {name}", None, warning) for warning in status.warnings]
+    checks.append(
+        Check("models", bool(usable and model_ids()), f"{len(model_ids())} built in, {usable} usable runtimes")
+    )
+    checks.append(Check("network", None, "no part of this installation opens a connection"))
+    checks.append(Check("reporting", None, "off; this version has none"))
+    return checks
+
+
+def _builtin_data() -> Check:
+    problems = []
+    for name in builtin_files():
+        try:
+            read_builtin(name)
+        except DataError as error:
+            problems.append(str(error))
+    detail = " ".join(problems) or f"{len(builtin_files())} files match the digests compiled in"
+    return Check("built-in data", not problems, detail)
+
+
+def _library(name: str) -> Check:
+    try:
+        return Check(name, True, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, False, f"not installed; run: pip install {name}")

@@ -1,0 +1,54 @@
+"""Entry point: the command group, and how errors reach a person.
+
+Exit status: 0 allowed or done; 3 the action is BLUR or higher; 2 usage; 1 could not do it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from safelight._build import __version__
+from safelight.cli.capabilities import capabilities
+from safelight.cli.check import check
+from safelight.cli.completion import completion
+from safelight.cli.doctor import doctor
+from safelight.cli.helplines import helplines
+from safelight.cli.models import models
+from safelight.errors import SafelightError, UsageError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="safelight")
+def cli() -> None:
+    """Keeps children safe on their own device: looks locally, decides, and shows the right words.
+
+    Nothing is uploaded and nothing is kept. Every command takes --json.
+    """
+
+
+cli.add_command(capabilities)
+cli.add_command(check)
+cli.add_command(completion)
+cli.add_command(doctor)
+cli.add_command(helplines)
+cli.add_command(models)
+
+
+def main() -> None:
+    """Run the command; turn a Safelight error into one line and an exit status, never a traceback."""
+    try:
+        cli.main(prog_name="safelight", standalone_mode=True)
+    except UsageError as error:
+        click.echo(f"safelight: {error}", err=True)
+        sys.exit(2)
+    except SafelightError as error:
+        click.echo(f"safelight: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output went away (`safelight check … | head`); keep the interpreter from
+        # complaining about it while it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,283 @@
+"""The front door: wires media → evidence → decision → notice, one way.
+
+    camera · upload · received · saved picture
+              │
+           media/      bytes, arrays, files → Image            (bounded decoding)
+              ▼
+           detect/     Image → Finding                         (score and state)
+              ▼
+           policy/     Finding × band × event × rules → Verdict (pure)
+              ▼
+           notices/    Verdict × country × language → Notice
+              ▼
+           Decision    what the host acts on; nothing is stored, nothing is sent
+
+A gate or an app knows only this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from safelight.decision import Action, Decision, Event, Finding, FindingKind, HelpService, Notice, State
+from safelight.detect import NudityDetector, PictureDetector, worst_findings
+from safelight.errors import ClosedError, UsageError
+from safelight.media import Limits, NotJudged, load_image
+from safelight.notices import find_help, load_builtin, select_notice, trigger_for
+from safelight.policy import Profile, Rules, Verdict, decide
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from safelight.media import ImageSource
+    from safelight.testing import TestMode
+
+_log = logging.getLogger("safelight")
+
+_SHORT_SIDE_PX = 256  # no built-in model reads a larger picture, so a large JPEG is decoded at reduced scale
+
+
+class Guard:
+    """Looks at what is about to happen and decides.
+
+    May be used from several threads; at most :attr:`concurrency` checks run at once, the rest wait.
+    Closing is final. Without arguments it is as strict as the rules get for a teenager of unknown age.
+
+    Args:
+        profile: who is protected.
+        rules: what the evidence means; the built-in rules when left out.
+        limits: bounds for decoding.
+        detectors: what looks at pictures; the built-in nudity detector when left out. An empty sequence
+            means nothing can be judged, and every picture is held.
+        runtime: for the built-in detectors: ``auto``, ``ai-edge-litert`` or ``tflite-runtime``.
+        concurrency: how many checks run at once; the number of processors when left out.
+        test_mode: a trigger kit, see :mod:`safelight.testing`.
+        today: gives the date by which the age of a help line's reading is judged.
+
+    Raises:
+        UsageError: an argument is out of its range.
+
+    Example:
+        >>> from safelight import Event, Guard, Profile
+        >>> with Guard(Profile(age_band="10_12", country="GB")) as guard:
+        ...     decision = guard.check_image(b"not a picture", event=Event.UPLOAD)
+        >>> decision.action.name, decision.reasons
+        ('HOLD', ('NOT_MEDIA',))
+    """
+
+    def __init__(
+        self,
+        profile: Profile | None = None,
+        *,
+        rules: Rules | None = None,
+        limits: Limits | None = None,
+        detectors: Sequence[PictureDetector] | None = None,
+        runtime: str = "auto",
+        concurrency: int | None = None,
+        test_mode: TestMode | None = None,
+        today: Callable[[], date] | None = None,
+    ) -> None:
+        if concurrency is not None and concurrency < 1:
+            raise UsageError(f"concurrency: got {concurrency}, expected 1 or more, or None for one per processor.")
+        self.profile = profile if profile is not None else Profile()
+        self.rules = rules if rules is not None else Rules.default()
+        self.limits = limits if limits is not None else Limits()
+        self.concurrency = concurrency or os.cpu_count() or 1
+        self._detectors: tuple[PictureDetector, ...] = (
+            tuple(detectors) if detectors is not None else (NudityDetector(runtime=runtime),)
+        )
+        self._test_mode = test_mode
+        self._today = today or _utc_today
+        self._slots = threading.BoundedSemaphore(self.concurrency)
+        self._executor: ThreadPoolExecutor | None = None
+        self._executor_lock = threading.Lock()
+        self._closed = False
+
+    def check_image(self, source: ImageSource, *, event: Event | str = Event.UPLOAD, color: str = "RGB") -> Decision:
+        """Decide about one picture. Every frame of an animated picture is looked at.
+
+        Args:
+            source: a path, ``bytes``, a binary file object, a ``PIL.Image.Image`` or ``uint8[H,W,3]``.
+            event: what is about to happen.
+            color: channel order of an array: ``RGB`` or ``BGR``.
+
+        Returns:
+            A decision. What cannot be decoded or judged is a decision too (``HOLD`` with a reason).
+
+        Raises:
+            MediaNotFoundError: the file is not there or cannot be opened.
+            UnsupportedInputError: the source is of a type, shape or dtype that is not taken.
+            UsageError: an unknown event or color.
+            ClosedError: after :meth:`close`.
+        """
+        started = time.perf_counter()
+        word = _event(event)
+        self._require_open()
+        with self._slots:
+            self._require_open()
+            findings = worst_findings(self._look_at(source, color))
+        return self._decide(findings, word, started)
+
+    def check_images(
+        self, sources: Iterable[ImageSource], *, event: Event | str = Event.UPLOAD, color: str = "RGB"
+    ) -> Iterator[Decision]:
+        """Decide about many pictures, one decision each, in order, as they are taken from the iterator.
+
+        Raises as :meth:`check_image`, at the picture concerned.
+        """
+        for source in sources:
+            yield self.check_image(source, event=event, color=color)
+
+    async def acheck_image(
+        self, source: ImageSource, *, event: Event | str = Event.UPLOAD, color: str = "RGB"
+    ) -> Decision:
+        """:meth:`check_image` for asyncio: runs in one of the guard's own threads."""
+        self._require_open()
+        with self._executor_lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self.concurrency, thread_name_prefix="safelight")
+            executor = self._executor
+        return await asyncio.get_running_loop().run_in_executor(
+            executor, lambda: self.check_image(source, event=event, color=color)
+        )
+
+    def help(self, *, audiences: Sequence[str] = ("child", "crisis")) -> tuple[HelpService, ...]:
+        """Services for the profile's country and languages. Works after :meth:`close` too: help is never blocked."""
+        return find_help(
+            load_builtin().directory,
+            country=self.profile.country,
+            audiences=audiences,
+            languages=self.profile.language_tags,
+            today=self._today(),
+        )
+
+    def prepare(self) -> dict[str, State]:
+        """Load and verify the models now instead of at the first check.
+
+        Returns:
+            Detector id to ``OK``, or to the state that every picture will get from it.
+        """
+        self._require_open()
+        return {detector.id: detector.prepare() for detector in self._detectors}
+
+    @property
+    def detectors(self) -> tuple[PictureDetector, ...]:
+        """What looks at pictures."""
+        return self._detectors
+
+    @property
+    def test_mode(self) -> bool:
+        """Whether a trigger kit takes part."""
+        return self._test_mode is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
+    def close(self) -> None:
+        """Give memory back. Later checks raise :class:`ClosedError`. Safe to call twice."""
+        self._closed = True
+        if self._executor is not None:
+            self._executor.shutdown(wait=True)
+        for detector in self._detectors:
+            detector.close()
+
+    def __enter__(self) -> Guard:
+        self._require_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"Guard(age_band={self.profile.band.value!r}, rules={self.rules.id!r} v{self.rules.version}, "
+            f"detectors={[d.id for d in self._detectors]}, test_mode={self.test_mode}, closed={self._closed})"
+        )
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this guard was closed; make a new Guard to go on.")
+
+    def _look_at(self, source: Any, color: str) -> Iterator[Finding]:
+        loaded = load_image(source, limits=self.limits, color=color, short_side_px=_SHORT_SIDE_PX)
+        if isinstance(loaded, NotJudged):
+            yield Finding(FindingKind.MEDIA, loaded.state)
+        else:
+            with loaded as pictures:
+                for picture in pictures:
+                    if isinstance(picture, NotJudged):
+                        yield Finding(FindingKind.MEDIA, picture.state)
+                        continue
+                    for detector in self._detectors:
+                        yield _safely(detector, picture)
+        if self._test_mode is not None:
+            yield from self._test_mode.findings
+
+    def _decide(self, findings: tuple[Finding, ...], event: Event, started: float) -> Decision:
+        verdict = decide(findings, band=self.profile.band, event=event, rules=self.rules)
+        notice, notice_reasons = self._notice(verdict, event)
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        reasons = verdict.reasons + notice_reasons
+        _log.debug("%s %s %s", event.value, verdict.action.name, ",".join(reasons))
+        return Decision(
+            action=verdict.action,
+            event=event,
+            age_band=self.profile.band,
+            findings=findings,
+            reasons=reasons,
+            notice=notice,
+            test_mode=self.test_mode,
+            elapsed_ms=elapsed_ms,
+        )
+
+    def _notice(self, verdict: Verdict, event: Event) -> tuple[Notice | None, tuple[str, ...]]:
+        if verdict.action is Action.ALLOW:
+            return None, ()
+        builtin = load_builtin()
+        band = self.profile.band
+        notice = select_notice(
+            catalogue=builtin.catalogue,
+            directory=builtin.directory,
+            trigger=trigger_for(verdict.reasons, event, band),
+            action=verdict.action,
+            band=band,
+            event=event,
+            country=self.profile.country,
+            languages=self.profile.language_tags,
+            today=self._today(),
+        )
+        return notice, builtin.reasons
+
+
+def _safely(detector: PictureDetector, image: Any) -> Finding:
+    try:
+        return detector.detect(image)
+    except ClosedError:
+        raise
+    except Exception:
+        # A detector that breaks its promise not to raise is still only a detector that could not tell.
+        _log.warning("detector %s raised; its answer counts as DETECTOR_FAILED", detector.id)
+        return Finding(detector.kind, State.DETECTOR_FAILED, model=detector.id)
+
+
+def _event(event: Event | str) -> Event:
+    try:
+        return Event(event)
+    except ValueError:
+        raise UsageError(f"event: got {str(event)!r}, expected one of {', '.join(e.value for e in Event)}.") from None
+
+
+def _utc_today() -> date:
+    return datetime.now(timezone.utc).date()

@@ -1,0 +1,51 @@
+"""What a caller gives becomes pictures to look at, or a state that says why not.
+
+The one place that coerces, and the one that faces hostile files: every decode is bounded, every failure
+is a value. Names are loaded on first use, so that naming this package costs no numpy and no Pillow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from safelight.media._sniff import DECODED_FORMATS
+    from safelight.media.image import Image, Loaded, NotJudged, Pictures
+    from safelight.media.limits import Limits
+    from safelight.media.load import ImageSource, load_image
+    from safelight.media.resize import fit
+
+__all__ = [
+    "DECODED_FORMATS",
+    "Image",
+    "ImageSource",
+    "Limits",
+    "Loaded",
+    "NotJudged",
+    "Pictures",
+    "fit",
+    "load_image",
+]
+
+_HOME = {
+    "DECODED_FORMATS": "_sniff",
+    "Image": "image",
+    "ImageSource": "load",
+    "Limits": "limits",
+    "Loaded": "image",
+    "NotJudged": "image",
+    "Pictures": "image",
+    "fit": "resize",
+    "load_image": "load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,97 @@
+"""WebP: walk the chunks for size and frames, then Pillow's plugin, that is libwebp, decodes and composes.
+
+libwebp refuses a file that is cut short, whatever Pillow's global switches say, and the walk has already
+checked the outer length, the canvas and the number of frames.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from PIL import Image as PilImage
+from PIL import features
+
+from safelight.decision import State
+from safelight.media import _exif
+from safelight.media._refuse import Refused, Steps, broken, check_animation, check_size
+from safelight.media.limits import Limits
+from safelight.media.views import Rendered
+
+_ANIMATED = 0x02
+
+
+class WebpFile:
+    """Every frame of a WebP."""
+
+    format = "WEBP"
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        if not features.check("webp"):
+            raise Refused(State.NO_DECODER, "webp_not_built")
+        self._data = data
+        self._orientation = 1
+        self._canvas = (0, 0)
+        frames, animated = self._walk(data, limits)
+        if animated != (frames > 0):
+            raise broken("webp_structure")
+        self.frame_count = max(1, frames)
+        check_animation(*self._canvas, self.frame_count, limits)
+        # The plugin calls Pillow's bomb check, which warns by a threshold that the host may have lowered: a
+        # warning cannot be silenced for one thread only, so it must not arise.
+        ceiling = PilImage.MAX_IMAGE_PIXELS
+        if ceiling is not None and self._canvas[0] * self._canvas[1] > ceiling:
+            raise Refused(State.TOO_LARGE, "pixels")
+        self.width_px, self.height_px = _exif.upright_size(*self._canvas, self._orientation)
+
+    def _walk(self, data: bytes, limits: Limits) -> tuple[int, bool]:
+        steps = Steps(limits)
+        end = 8 + int.from_bytes(data[4:8], "little")
+        kind = data[12:16]
+        body = data[20:30]
+        if len(body) < 10:
+            raise broken("webp_truncated")
+        animated = False
+        if kind == b"VP8X":
+            animated = bool(body[0] & _ANIMATED)
+            size = (1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little"))
+        elif kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
+            size = (int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF)
+        elif kind == b"VP8L" and body[0] == 0x2F:
+            bits = int.from_bytes(body[1:5], "little")
+            size = ((bits & 0x3FFF) + 1, ((bits >> 14) & 0x3FFF) + 1)
+        else:
+            raise broken("webp_structure")
+        check_size(*size, limits)
+        self._canvas = size
+        if end > len(data):
+            raise broken("webp_truncated")
+        frames, oriented = 0, False
+        at = 12
+        while at < end:
+            steps.take()
+            length = int.from_bytes(data[at + 4 : at + 8], "little")
+            if at + 8 + length > end:
+                raise broken("webp_truncated")
+            if data[at : at + 4] == b"ANMF":
+                frames += 1
+                if frames > limits.max_frames:
+                    raise Refused(State.TOO_LARGE, "frames")
+            elif data[at : at + 4] == b"EXIF" and not oriented:
+                self._orientation, oriented = _exif.orientation(data[at + 8 : at + 8 + length]), True
+            at += 8 + length + (length & 1)
+        return frames, animated
+
+    def frames(self, short_side_px: int | None) -> Iterator[Rendered]:
+        """Decode one by one. ``short_side_px`` has no use here: Pillow decodes WebP at full scale only."""
+        # Imported by name so that Pillow does not import every plugin it has in search of this one.
+        from PIL import WebPImagePlugin
+
+        with PilImage.open(io.BytesIO(self._data), formats=(WebPImagePlugin.WebPImageFile.format,)) as file:
+            if file.size != self._canvas or getattr(file, "n_frames", 1) != self.frame_count:
+                raise broken("webp_structure")
+            for index in range(self.frame_count):
+                file.seek(index)
+                picture = file.convert("RGBA" if file.mode == "RGBA" else "RGB")
+                turned = _exif.upright(picture, self._orientation)
+                yield Rendered(turned, index, self.width_px, self.height_px)

@@ -1,0 +1,63 @@
+"""Every bound of the media layer in one place, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from safelight.errors import UsageError
+
+#: Pillow's own default warning threshold, ``1024**3 // 4 // 3``. We stay at or below it, so that its
+#: decompression-bomb warning or error can only ever coincide with our ``TOO_LARGE``.
+PILLOW_WARNING_PX = 89_478_485
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one input may cost. All sizes are checked before a pixel is decoded.
+
+    Attributes:
+        max_bytes: of an encoded file. 64 MiB: a 50-megapixel JPEG at high quality is about 25 MB, a long
+            animated GIF 30 MB. One input is held in memory once.
+        max_pixels: of one still picture, width times height. 2**26 = 67.1 million: a 64-megapixel phone
+            picture (9248 x 6936 = 64.1 million) fits. Pillow keeps 4 bytes a pixel and we hand on 3, so a
+            full decode peaks near 7 x 2**26 = 470 MB; a JPEG decoded at reduced scale needs far less.
+        max_animation_pixels: of one canvas of an animation. 2**24 = 16.8 million (4096 x 4096): an
+            animation needs the canvas, a saved copy, the frame and its views at once, some 20 bytes a
+            pixel, so 335 MB.
+        max_side_px: of width and of height. 32,767: the last coordinate of 16-bit viewers and toolkits.
+        min_side_px: 16; below it a picture is ``TOO_SMALL``. It is the smallest square of an icon, and no
+            model was trained on less than 64.
+        max_frames: pictures in one file. 1,000: 100 s at 10 frames a second.
+        max_total_decoded_pixels: canvas pixels times frames, and JPEG pixels times scans. 2**30, about
+            1.07 thousand million: 10 scans of the largest still, 2,600 frames of 854 x 480; at 100 million
+            pixels a second some 10 s, the worst that one input may cost.
+        max_blocks: segments, chunks or sub-blocks of a container. 1,000,000: a 64 MiB GIF in full 255-byte
+            sub-blocks has 263,000; walking a million takes about a second.
+    """
+
+    max_bytes: int = 64 * 1024 * 1024
+    max_pixels: int = 1 << 26
+    max_animation_pixels: int = 1 << 24
+    max_side_px: int = 32_767
+    min_side_px: int = 16
+    max_frames: int = 1_000
+    max_total_decoded_pixels: int = 1 << 30
+    max_blocks: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise UsageError(
+                    f"Limits.{item.name}: got {type(value).__name__} that is not a whole number above 0; "
+                    "give a positive int"
+                )
+        if self.max_pixels > PILLOW_WARNING_PX:
+            raise UsageError(
+                f"Limits.max_pixels: got {self.max_pixels}, expected at most {PILLOW_WARNING_PX}, "
+                "the size at which Pillow warns of a decompression bomb; choose a smaller value"
+            )
+
+
+#: What ``load_image`` uses when it is given none.
+DEFAULT = Limits()

@@ -1,0 +1,339 @@
+"""The one place that turns what a caller gives into pictures to look at.
+
+    source → bytes | pixels → (sniff, size, structure: nothing decoded yet) → Pictures → frame by frame → views
+
+Pillow decodes JPEG, PNG and GIF image data here through ``PIL.Image.frombytes`` after we have walked the
+container; only WebP goes through ``PIL.Image.open``, and only with that one format allowed. So no parser of
+any other format, of metadata or of text is ever reached, and no result depends on a process-wide switch of
+Pillow or of ``warnings``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final, Protocol, Union
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PilImage
+
+from safelight.decision import State
+from safelight.errors import MediaNotFoundError, UnsupportedInputError, UsageError
+from safelight.media import limits as _limits
+from safelight.media._gif import GifFile
+from safelight.media._jpeg import JpegFile
+from safelight.media._pil import PilSource
+from safelight.media._png import PngFile
+from safelight.media._refuse import Refused, check_size
+from safelight.media._sniff import sniff
+from safelight.media._webp import WebpFile
+from safelight.media.image import Image, Loaded, NotJudged, Pictures
+from safelight.media.limits import Limits
+from safelight.media.views import Rendered, views
+
+#: What :func:`load_image` takes.
+ImageSource = Union[
+    str,
+    "os.PathLike[str]",
+    bytes,
+    bytearray,
+    memoryview,
+    BinaryIO,
+    PilImage.Image,
+    "npt.NDArray[np.uint8]",
+]
+
+_READ_CHUNK_BYTES: Final = 1 << 20
+_EXPECTED: Final = (
+    "expected a path, bytes, a binary file object, a PIL image or a numpy uint8[H, W, 3] array; "
+    "convert the input to one of these"
+)
+
+
+class _Reader(Protocol):
+    """What every reader of this layer offers once it has been built without refusing."""
+
+    format: str
+    width_px: int
+    height_px: int
+    frame_count: int
+
+    def frames(self, short_side_px: int | None) -> Iterator[Rendered]: ...
+
+
+_READERS: Final[dict[str, Callable[[bytes, Limits], _Reader]]] = {
+    "JPEG": JpegFile,
+    "PNG": PngFile,
+    "GIF": GifFile,
+    "WEBP": WebpFile,
+}
+
+
+def load_image(
+    source: ImageSource,
+    *,
+    limits: Limits = _limits.DEFAULT,
+    color: str = "RGB",
+    short_side_px: int | None = None,
+) -> Loaded:
+    """Turn ``source`` into the pictures that somebody may see in it, or say why that cannot be.
+
+    Size and structure are checked before this returns; pixels are decoded when the result is iterated, one
+    picture at a time, and a failure then is the last item, a :class:`NotJudged`.
+
+    Args:
+        source: a path (``str`` or ``os.PathLike``); encoded bytes (``bytes`` is content, never a path); a
+            seekable binary file object, read from its start whatever its position, which is put back; a PIL
+            image, neither changed nor closed; or ``uint8[H, W, 3]``, ``uint8[H, W, 4]`` (with alpha) or
+            ``uint8[H, W]`` (grey) of any strides, copied.
+        limits: what the input may cost.
+        color: channel order of an array, ``"RGB"`` or ``"BGR"`` (then also BGRA). Encoded files and PIL
+            images say so themselves.
+        short_side_px: short side that the consumer needs, at least 1. A JPEG may then be decoded at 1/2, 1/4
+            or 1/8 scale, its short side staying at least twice this. ``None`` decodes in full.
+
+    Returns:
+        :class:`Pictures`, or :class:`NotJudged` with ``DECODE_FAILED``, ``NOT_MEDIA``, ``NO_DECODER``,
+        ``TOO_LARGE`` or ``TOO_SMALL``.
+
+    Raises:
+        UnsupportedInputError: ``source`` is of a type, shape or dtype that is not taken.
+        UsageError: ``color`` or ``short_side_px`` is out of range, or the file object is closed.
+        MediaNotFoundError: the file does not exist or cannot be read. The message holds no path.
+
+    Example:
+        >>> import numpy as np
+        >>> from safelight.media import NotJudged, load_image
+        >>> loaded = load_image(np.zeros((480, 640, 3), np.uint8))
+        >>> with loaded as pictures:
+        ...     list(pictures)
+        [<Image 640x480>]
+        >>> load_image(b"just text")
+        NotJudged(state=<State.NOT_MEDIA: 'NOT_MEDIA'>, detail_id='unknown_content')
+    """
+    if color not in ("RGB", "BGR"):
+        raise UsageError("color: got an unknown order, expected 'RGB' or 'BGR'; name the array's channel order")
+    if short_side_px is not None and (
+        isinstance(short_side_px, bool) or not isinstance(short_side_px, int) or short_side_px < 1
+    ):
+        raise UsageError("short_side_px: expected None or a whole number above 0; give the model's input side")
+    try:
+        if isinstance(source, PilImage.Image):
+            return _pictures(lambda: PilSource(source, limits), short_side_px)
+        if isinstance(source, np.ndarray):
+            return _from_array(source, color, limits, short_side_px)
+        data = _read(source, limits)
+        return _pictures(lambda: _READERS[sniff(data)](data, limits), short_side_px)
+    except Refused as refused:
+        return NotJudged(refused.state, refused.detail_id)
+
+
+def _pictures(build: Callable[[], _Reader], short_side_px: int | None) -> Loaded:
+    try:
+        reader = build()
+    except Exception as error:  # noqa: BLE001 - hostile content meets three libraries: all they raise is a state
+        return _not_judged(error)
+
+    def decode() -> Iterator[Image | NotJudged]:
+        return _decode(reader, short_side_px)
+
+    return Pictures(reader.format, reader.width_px, reader.height_px, reader.frame_count, decode)
+
+
+def _decode(reader: _Reader, short_side_px: int | None) -> Iterator[Image | NotJudged]:
+    seen: set[tuple[str, bytes]] = set()
+    looked = False
+    failure: NotJudged | None = None
+    try:
+        for rendered in reader.frames(short_side_px):
+            if reader.frame_count > 1:
+                # The same picture twice needs one look; animations hold and loop.
+                mark = (rendered.reading, _digest(rendered))
+                if mark in seen:
+                    continue
+                seen.add(mark)
+            for image in views(rendered):
+                looked = True
+                yield image
+    except Exception as error:  # noqa: BLE001 - as above, in whatever frame it happens
+        failure = _not_judged(error)
+    if failure is None and not looked:
+        failure = NotJudged(State.DECODE_FAILED, "no_picture")
+    # Outside the handler, so that what the consumer raises meanwhile does not carry the decoder's exception.
+    if failure is not None:
+        yield failure
+
+
+def _digest(rendered: Rendered) -> bytes:
+    from hashlib import blake2b
+
+    picture = rendered.picture
+    header = f"{picture.mode} {picture.size}".encode()
+    return blake2b(picture.tobytes(), digest_size=16, key=header).digest()
+
+
+def _not_judged(error: Exception) -> NotJudged:
+    if isinstance(error, Refused):
+        return NotJudged(error.state, error.detail_id)
+    if isinstance(error, MemoryError):
+        return NotJudged(State.TOO_LARGE, "memory")
+    if isinstance(error, (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning)):
+        return NotJudged(State.TOO_LARGE, "pixels")
+    return NotJudged(State.DECODE_FAILED, "decoder")
+
+
+# --- pixels ---------------------------------------------------------------------------------------------
+
+
+class _ArraySource:
+    format = "ARRAY"
+    frame_count = 1
+
+    def __init__(self, rendered: Rendered) -> None:
+        self._rendered = rendered
+        self.width_px, self.height_px = rendered.picture.size
+
+    def frames(self, short_side_px: int | None) -> Iterator[Rendered]:
+        yield self._rendered
+
+
+def _from_array(array: npt.NDArray[np.uint8], color: str, limits: Limits, short_side_px: int | None) -> Loaded:
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and channels not in (3, 4)):
+        raise UnsupportedInputError(
+            f"source: got {array.dtype}{list(array.shape)}, expected uint8[H, W, 3] (or [H, W], [H, W, 4]); "
+            "convert to 8 bits, channels last"
+        )
+    height, width = array.shape[:2]
+    check_size(width, height, limits)
+    if channels == 4:
+        rgba = array[..., (2, 1, 0, 3)] if color == "BGR" else array
+        picture = PilImage.fromarray(np.ascontiguousarray(rgba))
+        return _pictures(lambda: _ArraySource(Rendered(picture, 0, width, height)), short_side_px)
+    # Copied once, here: what the caller does to the array afterwards changes nothing.
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    if array.ndim == 2:
+        pixels[...] = array[..., np.newaxis]
+    else:
+        pixels[...] = array[..., ::-1] if color == "BGR" else array
+    pixels.setflags(write=False)
+    image = Image(pixels, width, height, (0.0, 0.0, float(width), float(height)))
+    return Pictures("ARRAY", width, height, 1, lambda: iter((image,)))
+
+
+# --- bytes ----------------------------------------------------------------------------------------------
+
+
+def _read(source: object, limits: Limits) -> bytes:
+    """The whole content of ``source``, at most ``limits.max_bytes``.
+
+    Raises:
+        Refused: ``TOO_LARGE``.
+        MediaNotFoundError, UnsupportedInputError, UsageError: see :func:`load_image`.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        length = source.nbytes if isinstance(source, memoryview) else len(source)
+        if length > limits.max_bytes:
+            raise Refused(State.TOO_LARGE, "bytes")
+        return bytes(source)
+    if isinstance(source, (str, os.PathLike)):
+        return _read_path(source, limits)
+    if callable(getattr(source, "read", None)) and not isinstance(source, type):
+        return _read_file(source, limits)
+    raise UnsupportedInputError(f"source: got {_type_name(source)}, {_EXPECTED}")
+
+
+def _type_name(value: object) -> str:
+    return type(value).__name__
+
+
+def _read_path(path: str | os.PathLike[str], limits: Limits) -> bytes:
+    # The message is chosen inside the handler and raised outside it: even with "from None" an exception
+    # raised inside would keep the original, which holds the path, as its __context__.
+    problem = "that cannot be read"
+    unusable = False
+    file = -1
+    try:
+        # Without O_NONBLOCK, opening a named pipe waits for a writer for ever.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+        file = os.open(os.fspath(path), flags | getattr(os, "O_BINARY", 0))
+        status = os.fstat(file)
+        if stat.S_ISREG(status.st_mode):
+            if status.st_size > limits.max_bytes:
+                raise Refused(State.TOO_LARGE, "bytes")
+            return _drain(lambda size: os.read(file, size), limits)
+        problem = "that is a directory" if stat.S_ISDIR(status.st_mode) else "that is not a regular file"
+    except Refused:
+        raise
+    except FileNotFoundError:
+        problem = "that does not exist"
+    except (OSError, ValueError):  # ValueError: a zero byte, or characters the file system cannot name
+        pass
+    except Exception:  # noqa: BLE001 - __fspath__ is the caller's and raises what it likes
+        unusable = True
+    finally:
+        if file >= 0:
+            os.close(file)
+    if unusable:
+        raise UnsupportedInputError(f"source: got {_type_name(path)} that names no path, {_EXPECTED}")
+    raise MediaNotFoundError(f"source: got a path {problem}, expected a readable file; check the path")
+
+
+def _read_file(file: object, limits: Limits) -> bytes:
+    problem: type[UsageError] | type[UnsupportedInputError] | None = None
+    failed = False
+    data = b""
+    try:
+        if getattr(file, "closed", False) is True:
+            problem = UsageError
+        elif callable(getattr(file, "seekable", None)) and file.seekable() is False:  # type: ignore[attr-defined]
+            problem = UnsupportedInputError
+        else:
+            at = file.tell()  # type: ignore[attr-defined]
+            try:
+                file.seek(0)  # type: ignore[attr-defined]
+                data = _drain(file.read, limits)  # type: ignore[attr-defined]
+            finally:
+                file.seek(at)  # type: ignore[attr-defined]
+    except (Refused, UnsupportedInputError):
+        raise
+    except AttributeError:
+        problem = UnsupportedInputError
+    except Exception:  # noqa: BLE001 - the caller's object raises what it likes, and it may name a path
+        failed = True
+    if problem is UsageError:
+        raise UsageError("source: got a closed file object, expected an open one; open it again")
+    if problem is UnsupportedInputError:
+        raise UnsupportedInputError(
+            f"source: got {_type_name(file)} that cannot seek, expected a seekable binary file object; "
+            "read it into bytes and pass those"
+        )
+    if failed:
+        raise MediaNotFoundError(
+            "source: got a file object that cannot be read, expected a readable binary one; check it"
+        )
+    return data
+
+
+def _drain(read: Callable[[int], object], limits: Limits) -> bytes:
+    """Read to the end, one byte beyond the limit at most, whatever size the file claims to have."""
+    parts: list[bytes] = []
+    total = 0
+    while True:
+        part = read(min(_READ_CHUNK_BYTES, limits.max_bytes + 1 - total))
+        if not isinstance(part, (bytes, bytearray, memoryview)):
+            if inspect.iscoroutine(part):
+                part.close()  # or Python warns that it was never awaited
+            raise UnsupportedInputError(
+                f"source: got a file object that reads {_type_name(part)}, expected bytes; open it in binary "
+                "mode, or pass the plain file inside an asynchronous one"
+            )
+        if not part:
+            return b"".join(parts)
+        total += len(part)
+        if total > limits.max_bytes:
+            raise Refused(State.TOO_LARGE, "bytes")
+        parts.append(bytes(part))

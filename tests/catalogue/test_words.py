@@ -1,0 +1,255 @@
+"""Question: do the words keep the rules for their readers?
+
+A crude check that catches slips; it does not replace a person who works with children reading the texts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from safelight.decision import Action, AgeBand
+from safelight.notices.catalogue import Catalogue, Entry, Variant
+from safelight.notices.select import last_resort
+
+MAX_BODY_WORDS = 60
+MAX_TITLE_WORDS = 8
+MAX_LABEL_WORDS = 5
+MAX_SENTENCE_WORDS = 22
+
+CHILDREN = {AgeBand.UNDER_10, AgeBand.FROM_10_TO_12}
+PROTECTED = set(AgeBand) - {AgeBand.ADULT}
+
+# Highest Flesch-Kincaid grade of a body. Grade + 5 is roughly an age; the targets are 7, 9, 9-11 and 11.
+MAX_GRADE = {
+    AgeBand.UNDER_10: 3.0,
+    AgeBand.FROM_10_TO_12: 4.0,
+    AgeBand.FROM_13_TO_15: 6.0,
+    AgeBand.UNKNOWN: 6.0,
+    AgeBand.FROM_16_TO_17: 6.6,
+    AgeBand.ADULT: 6.6,
+}
+# The one-sentence reason runs longer than the sentences of a body.
+MAX_WHY_GRADE = {AgeBand.UNDER_10: 4.0}
+MAX_WHY_GRADE_OTHERS = 7.0
+
+FOR_NOBODY = [
+    r"child(ren)?.?s? porn",
+    r"porn",
+    r"\bcsam\b",
+    r"offend",
+    r"predator",
+    r"paedo|pedo",
+    r"pervert",
+    r"criminal",
+    r"lolita",
+    r"underage",
+    r"kiddie",
+    r"molest",
+    r"\bvictim",
+    r"\bpolice\b",
+    r"arrest",
+    r"prison|jail",
+    r"charged",
+    r"\btrac(e|ed|ing)\b",
+    r"\bip address",
+    r"your (parents?|family) (will|has|have|was|were)",
+    r"\breported\b",
+    r"should have",
+    r"why did you",
+    r"for ?ever",
+    r"\bsave (it|this|the)\b|screenshot|\bcopy\b|download",
+    r"guarantee|completely|confidential|anonymous|100",
+    r"\balways\b|\bnever\b|will be removed|in trouble",
+    r"score|threshold|model|classifier|algorithm|artificial|\bai\b|detect|\bhash",
+    r"countdown|seconds|hurry|at once|immediately",
+    r"partner",
+    r"https?:|www\.",
+]
+FOR_NO_CHILD = [r"illegal", r"\bcrime", r"against the law", r"asham", r"\bguilt", r"sexual", r"\bsex\b"]
+FOR_NOBODY_UNDER_13 = [
+    r"\blaws?\b",
+    r"\bnud",
+    r"naked",
+    r"genital",
+    r"abuse",
+    r"consequence",
+    r"embarrassing",
+]
+FOR_NOBODY_UNDER_10 = [r"embarrass", r"reveal", r"guardian", r"automatic", r"services?\b"]
+
+AMERICAN = [r"\bcolor", r"behavior", r"\bapologiz", r"\bcenter", r"\bgray\b", r"\bmom\b"]
+
+
+def texts(variant: Variant) -> Iterator[str]:
+    yield from (variant.title, variant.body, variant.why, variant.appeal)
+    if variant.short is not None:
+        yield variant.short
+    for choice in variant.choices:
+        yield choice.label
+
+
+def all_variants(catalogue: Catalogue) -> list[tuple[Entry, Variant]]:
+    return [(entry, variant) for entry in catalogue.notices for variant in entry.variants]
+
+
+def find_banned(text: str, bands: set[AgeBand]) -> list[str]:
+    """Every rule that ``text`` breaks for a reader of any of ``bands``."""
+    rules = FOR_NOBODY + AMERICAN
+    if bands & PROTECTED:
+        rules = rules + FOR_NO_CHILD
+    if bands & CHILDREN:
+        rules = rules + FOR_NOBODY_UNDER_13
+    if AgeBand.UNDER_10 in bands:
+        rules = rules + FOR_NOBODY_UNDER_10
+    return [rule for rule in rules if re.search(rule, text, re.IGNORECASE)]
+
+
+def syllables(word: str) -> int:
+    """A rough count for English: groups of vowels, less silent endings."""
+    word = word.lower()
+    count = len(re.findall(r"[aeiouy]+", word))
+    if count > 1 and word.endswith("e") and not word.endswith("le"):
+        count -= 1
+    if count > 1 and word.endswith("ed") and word[-3] not in "td":
+        count -= 1
+    return max(count, 1)
+
+
+def sentences(text: str) -> list[list[str]]:
+    parts = re.split(r"[.!?:;]+(?:\s|$)", text)
+    return [words for part in parts if (words := re.findall(r"[A-Za-z0-9’'-]+", part))]
+
+
+def grade(text: str) -> float:
+    """Flesch-Kincaid grade (Kincaid and others 1975)."""
+    found = sentences(text)
+    words = [word for sentence in found for word in sentence]
+    return 0.39 * len(words) / len(found) + 11.8 * sum(map(syllables, words)) / len(words) - 15.59
+
+
+def test_no_banned_words(catalogue: Catalogue) -> None:
+    broken = [
+        (entry.id, text, rules)
+        for entry, variant in all_variants(catalogue)
+        for text in texts(variant)
+        if (rules := find_banned(text, set(entry.bands)))
+    ]
+    assert not broken
+
+
+def test_no_numbers_but_the_age_of_majority(catalogue: Catalogue) -> None:
+    for entry, variant in all_variants(catalogue):
+        for text in texts(variant):
+            assert set(re.findall(r"\d+", text)) <= {"18"}, entry.id
+
+
+@pytest.mark.parametrize(
+    ("text", "band"),
+    [
+        ("The police were told.", AgeBand.ADULT),
+        ("You are an offender.", AgeBand.ADULT),
+        ("Our classifier was sure.", AgeBand.ADULT),
+        ("Save it as proof.", AgeBand.FROM_13_TO_15),
+        ("You should have asked.", AgeBand.FROM_16_TO_17),
+        ("This is illegal.", AgeBand.UNKNOWN),
+        ("It shows nudity.", AgeBand.FROM_10_TO_12),
+        ("A guardian can help.", AgeBand.UNDER_10),
+        ("You will not get in trouble.", AgeBand.UNDER_10),
+    ],
+)
+def test_the_lint_itself_can_fail(text: str, band: AgeBand) -> None:
+    assert find_banned(text, {band})
+
+
+def test_lengths(catalogue: Catalogue) -> None:
+    for entry, variant in all_variants(catalogue):
+        assert len(variant.body.split()) <= MAX_BODY_WORDS, entry.id
+        assert len(variant.title.split()) <= MAX_TITLE_WORDS, entry.id
+        assert max(map(len, sentences(variant.body))) <= MAX_SENTENCE_WORDS, entry.id
+        for choice in variant.choices:
+            assert len(choice.label.split()) <= MAX_LABEL_WORDS, entry.id
+
+
+def test_reading_level(catalogue: Catalogue) -> None:
+    assert grade("The consequences of irresponsible distribution are considerable.") > 12
+    for entry, variant in all_variants(catalogue):
+        for band in entry.bands:
+            assert grade(variant.body) <= MAX_GRADE[band], (entry.id, grade(variant.body))
+            limit = MAX_WHY_GRADE.get(band, MAX_WHY_GRADE_OTHERS)
+            assert grade(variant.why) <= limit, (entry.id, grade(variant.why))
+
+
+def test_why_says_what_decided_and_that_it_can_be_wrong(catalogue: Catalogue) -> None:
+    for entry, variant in all_variants(catalogue):
+        assert re.search(r"\bcheck on this device\b", variant.why), entry.id
+        assert "can be wrong" in variant.why, entry.id
+        # A match may leave a record where an operator set reporting up: "told nobody" could be untrue there.
+        claim = (
+            r"(nobody|no person) (has )?looked at the picture" if entry.cell == "known_match" else r"nobody was told"
+        )
+        assert re.search(claim, variant.why), entry.id
+        assert variant.why.count(".") == 1, f"{entry.id}: one sentence"
+
+
+def test_a_child_is_reassured_and_sent_to_an_adult(catalogue: Catalogue) -> None:
+    for entry, variant in all_variants(catalogue):
+        bands = set(entry.bands)
+        if bands & CHILDREN:
+            assert re.search(r"grown-up|adult", variant.body), entry.id
+            assert re.search(r"not your fault|did nothing wrong|that is okay", variant.body), entry.id
+        elif bands & PROTECTED:
+            reassured = r"not your fault|nothing wrong|not mean that you did anything wrong"
+            assert re.search(reassured, variant.body), entry.id
+        if bands == {AgeBand.FROM_10_TO_12}:
+            assert re.search(r"feel", variant.body), f"{entry.id}: names a feeling"
+
+
+def test_what_is_held_says_that_it_still_exists_or_stays_closed(catalogue: Catalogue) -> None:
+    for entry, variant in all_variants(catalogue):
+        if entry.actions == ("HOLD",):
+            assert re.search(r"not been deleted|stays closed|kept back", variant.body), entry.id
+
+
+def test_the_deterrence_notice_has_law_harm_consequence_help_in_this_order(catalogue: Catalogue) -> None:
+    entries = [entry for entry in catalogue.notices if entry.cell == "adult_subject_minor_strong"]
+    assert entries
+    for entry in entries:
+        for variant in entry.variants:
+            places = [variant.body.find(word) for word in ("crime", "harm", "consequences", "help", "crisis")]
+            assert -1 not in places and places == sorted(places), places
+            assert variant.choices[0].id == "close", "it can be dismissed"
+        assert entry.help[0] == "adult_concerned_about_own_behaviour"
+        assert "crisis" in entry.help
+
+
+def test_the_neutral_adult_notice_names_no_law(catalogue: Catalogue) -> None:
+    for entry in catalogue.notices:
+        if entry.cell == "adult_subject_unsure":
+            for variant in entry.variants:
+                whole = " ".join(texts(variant)).lower()
+                assert "family" in whole and "mistake" in whole
+                assert not re.search(r"\blaw|crime|sexual|harm|consequence", whole)
+
+
+def test_nobody_has_reviewed_a_text_that_only_was_written(catalogue: Catalogue) -> None:
+    # Raise a state only with a line in deterrence/CHANGELOG.md that says who reviewed; then adapt this test.
+    assert {variant.review for _, variant in all_variants(catalogue)} == {"written"}
+
+
+@pytest.mark.parametrize("action", [action for action in Action if action is not Action.ALLOW], ids=str)
+def test_the_last_resort_is_safe_for_the_youngest(action: Action) -> None:
+    notice = last_resort(action=action, band=AgeBand.UNDER_10)
+    parts = (
+        notice.title,
+        notice.body,
+        notice.why,
+        notice.appeal,
+        *(choice.label for choice in notice.choices),
+    )
+    for text in parts:
+        assert not find_banned(text, {AgeBand.UNDER_10}), text
+        assert not re.search(r"\d", text)
+    assert len(notice.body.split()) <= MAX_BODY_WORDS
+    assert grade(notice.body) <= 4.0

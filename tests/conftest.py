@@ -1,0 +1,50 @@
+"""Shared fixtures, and how hard the randomised tests try: HYPOTHESIS_PROFILE=ci (default) or soak."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_slow_machine = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ci", max_examples=100, **_slow_machine)
+settings.register_profile("soak", max_examples=10_000, **_slow_machine)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def portrait() -> Path:
+    """A portrait of an astronaut that ships in the repository."""
+    return ROOT / "examples" / "pictures" / "portrait.jpg"
+
+
+@pytest.fixture
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A writable copy of the built-in data that the package reads from, for damaging."""
+    from safelight import builtin_data
+    from safelight.notices import builtin
+
+    copy = tmp_path / "safelight"
+    for name in builtin_data.builtin_files():
+        source = builtin_data.builtin_path(name)
+        target = copy / source.relative_to(builtin_data._PACKAGE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    monkeypatch.setattr(builtin_data, "_PACKAGE", copy)
+    builtin._catalogue.cache_clear()
+    builtin._directory.cache_clear()
+    yield copy
+    builtin._catalogue.cache_clear()
+    builtin._directory.cache_clear()

@@ -1,0 +1,193 @@
+"""The command line as a person and as a script use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from safelight.cli.main import cli
+
+DECISION_FIELDS = [
+    "input",
+    "event",
+    "age_band",
+    "action",
+    "findings",
+    "reasons",
+    "notice",
+    "record",
+    "test_mode",
+    "elapsed_ms",
+]
+
+
+def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "safelight", *arguments], capture_output=True, text=True, check=False, **options
+    )
+
+
+def test_an_allowed_picture(portrait: Path) -> None:
+    done = run("check", str(portrait), "--age-band", "10_12", "--country", "GB")
+    assert done.returncode == 0
+    assert "ALLOW · goes ahead" in done.stdout
+    assert done.stderr == ""
+
+
+def test_json_has_the_fields_of_the_design(portrait: Path) -> None:
+    done = run("check", str(portrait), "--json", "--age-band", "10_12")
+    result = json.loads(done.stdout)
+    assert list(result) == DECISION_FIELDS
+    assert result["action"] == "ALLOW"
+    assert (result["notice"], result["record"]) == (None, None)
+    assert list(result["findings"][0]) == ["kind", "label", "score", "state", "model"]
+
+
+def test_a_block_in_json_and_for_people(portrait: Path) -> None:
+    arguments = ("check", str(portrait), "--age-band", "10_12", "--country", "GB", "--trigger", "nudity=0.97")
+    done = run(*arguments, "--json")
+    assert done.returncode == 3
+    result = json.loads(done.stdout)
+    assert result["action"] == "BLOCK"
+    assert result["test_mode"] is True
+    assert {"id", "lang", "title", "body", "choices", "help"} <= set(result["notice"])
+    phones = [service["phone"] for service in result["notice"]["help"]]
+    panel = run(*arguments).stdout
+    assert "TEST MODE" in panel
+    assert result["notice"]["title"] in panel
+    assert all(phone in panel for phone in phones if phone)
+    assert "read 20" in panel
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["check"], 2),
+        (["check", "{portrait}", "--event", "fax"], 2),
+        (["check", "{portrait}", "--age-band", "12"], 2),
+        (["check", "{portrait}", "--country", "Britain"], 2),
+        (["check", "{portrait}", "--trigger", "nudity=7"], 2),
+        (["check", "no-such-file.jpg"], 1),
+        (["check", "no-such-file.jpg", "{portrait}"], 1),
+        (["check", "no-such-file.jpg", "{text}"], 3),
+        (["check", "{text}"], 3),
+        (["models", "verify", "no_such_model"], 2),
+        (["teleport"], 2),
+    ],
+)
+def test_exit_status(arguments: list[str], status: int, portrait: Path, tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("hello")
+    done = run(*(a.format(portrait=portrait, text=text) for a in arguments))
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    if status != 0:
+        assert done.stderr or done.stdout
+
+
+def test_a_missing_file_is_one_json_object_too(portrait: Path) -> None:
+    done = run("check", "no-such-file.jpg", str(portrait), "--json")
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert first["input"] == "no-such-file.jpg"
+    assert first["error"]["type"] == "MediaNotFoundError"
+    assert second["action"] == "ALLOW"
+
+
+def test_standard_input(portrait: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "safelight", "check", "-", "--json"],
+        input=portrait.read_bytes(),
+        capture_output=True,
+        check=False,
+    )
+    assert json.loads(done.stdout)["action"] == "ALLOW"
+
+
+def test_a_file_name_cannot_drive_the_terminal(tmp_path: Path) -> None:
+    name = tmp_path / "a\x1b[2J\u202egpj.exe"
+    name.write_bytes(b"x")
+    done = run("check", str(name))
+    assert "\x1b[2J" not in done.stdout
+    assert "\u202e" not in done.stdout
+    assert "\\u{1B}" in done.stdout.replace("\n", "")
+
+
+def test_models_list_and_verify() -> None:
+    listed = [json.loads(line) for line in run("models", "list", "--json").stdout.splitlines()]
+    assert [model["model"] for model in listed] == ["open_nsfw_v1"]
+    verified = run("models", "verify", "--json")
+    assert verified.returncode == 0
+    for line in verified.stdout.splitlines():
+        result = json.loads(line)
+        assert result["state"] == "OK"
+        assert result["max_steps"] <= 2
+    assert "open_nsfw_v1" in run("models", "list").stdout
+    assert "✓ open_nsfw_v1" in run("models", "verify").stdout
+
+
+def test_doctor_is_healthy_here() -> None:
+    done = run("doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    assert json.loads(done.stdout)["healthy"] is True
+    assert "This installation can protect." in run("doctor").stdout
+
+
+def test_doctor_names_what_is_damaged(installation: Path) -> None:
+    (installation / "_data/models/open_nsfw_v1/model.tflite").write_bytes(b"")
+    result = CliRunner().invoke(cli, ["doctor", "--json"])
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    assert report["healthy"] is False
+    failed = {check["name"] for check in report["checks"] if check["ok"] is False}
+    assert failed == {"built-in data", "models"}
+
+
+def test_models_verify_fails_on_a_damaged_model(installation: Path) -> None:
+    (installation / "_data/models/open_nsfw_v1/model.tflite").unlink()
+    result = CliRunner().invoke(cli, ["models", "verify"])
+    assert result.exit_code == 1
+    assert "NO_MODEL" in result.stdout
+
+
+def test_capabilities_names_what_is_and_what_is_not() -> None:
+    manifest = json.loads(run("capabilities", "--json").stdout)
+    assert manifest["detectors"][0]["id"] == "open_nsfw_v1"
+    assert "video clips and live video" in manifest["not_in_this_version"]
+    assert "nothing leaves the device" in run("capabilities").stdout
+
+
+def test_helplines_by_country() -> None:
+    services = [json.loads(line) for line in run("helplines", "--country", "GB", "--json").stdout.splitlines()]
+    assert services
+    for service in services:
+        assert list(service)[:3] == ["service", "organisation", "country"]
+        if service["phone"]:
+            assert service["read_on"]
+    assert "read 20" in run("helplines", "--country", "GB").stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell: str) -> None:
+    done = run("completion", shell)
+    assert done.returncode == 0
+    assert "_SAFELIGHT_COMPLETE" in done.stdout
+
+
+def test_a_reader_that_goes_away(portrait: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "safelight", "check", *[str(portrait)] * 5],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    os.close(process.stdout.fileno())
+    process.stdout = None
+    _, stderr = process.communicate()
+    assert b"Traceback" not in stderr
