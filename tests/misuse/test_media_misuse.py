@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from safelight.errors import MediaNotFoundError, SafelightError, UnsupportedInputError, UsageError
 from safelight.media import load_image
 

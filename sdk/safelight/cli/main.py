@@ -5,7 +5,6 @@ Exit status: 0 allowed or done; 3 the action is BLUR or higher; 2 usage; 1 could
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -46,9 +45,4 @@ def main() -> None:
         sys.exit(2)
     except SafelightError as error:
         click.echo(f"safelight: {error}", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        # The reader of our output went away (`safelight check … | head`); keep the interpreter from
-        # complaining about it while it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

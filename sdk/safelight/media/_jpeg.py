@@ -32,8 +32,9 @@ _SOF_DECODED: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})  # Huffman and a
 _KEPT: Final = frozenset({_DHT, _DQT, _DRI, _DAC}) | _SOF
 _MODES: Final = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}
 
-#: Start markers behind the first picture that turn out to begin none. Three bytes of noise look like one
-#: every 16 MB, so a long clip behind a photo has a few; a file made of them is stopped here.
+#: Start markers behind the first picture that begin none, or one too small to see. Three bytes of noise look
+#: like one every 16 MB, so a long clip behind a photo has a few. Each may cost a search through the whole
+#: file, so a file made of them is stopped here.
 _MAX_FALSE_STARTS: Final = 16
 
 
@@ -63,11 +64,9 @@ class JpegFile:
             try:
                 picture = _walk(data, start, limits, steps)
             except Refused as refused:
-                if refused.state is State.TOO_SMALL:  # nothing can be seen in it
-                    at = start + 3
-                    continue
+                too_small = refused.state is State.TOO_SMALL  # nothing can be seen in it
                 # Right behind the first it is meant as a picture; further on it may be noise in a clip.
-                if adjoining or refused.state is State.TOO_LARGE:
+                if refused.state is State.TOO_LARGE or (adjoining and not too_small):
                     raise
                 false_starts += 1
                 if false_starts > _MAX_FALSE_STARTS:
@@ -78,9 +77,8 @@ class JpegFile:
                 at = picture.end
                 if len(self._pictures) > limits.max_frames:
                     raise Refused(State.TOO_LARGE, "frames")
-        # A progressive file pays for every pixel in every scan: a few hundred bytes a scan can cost minutes.
-        if sum(p.width_px * p.height_px * p.scans for p in self._pictures) > limits.max_total_decoded_pixels:
-            raise Refused(State.TOO_LARGE, "total_pixels")
+        if sum(p.width_px * p.height_px * p.scans for p in self._pictures) > limits.max_scan_pixels:
+            raise Refused(State.TOO_LARGE, "scan_pixels")
         first = self._pictures[0]
         self.width_px, self.height_px = _exif.upright_size(first.width_px, first.height_px, first.orientation)
         self.frame_count = len(self._pictures)

@@ -37,6 +37,8 @@ class WebpFile:
             raise broken("webp_structure")
         self.frame_count = max(1, frames)
         check_animation(*self._canvas, self.frame_count, limits)
+        if self._canvas[0] * self._canvas[1] > limits.max_webp_pixels:
+            raise Refused(State.TOO_LARGE, "webp_pixels")
         # The plugin calls Pillow's bomb check, which warns by a threshold that the host may have lowered: a
         # warning cannot be silenced for one thread only, so it must not arise.
         ceiling = PilImage.MAX_IMAGE_PIXELS
@@ -92,6 +94,8 @@ class WebpFile:
                 raise broken("webp_structure")
             for index in range(self.frame_count):
                 file.seek(index)
-                picture = file.convert("RGBA" if file.mode == "RGBA" else "RGB")
+                file.load()
+                # A copy only where the file object is about to move on to the next frame.
+                picture: PilImage.Image = file if self.frame_count == 1 else file.copy()
                 turned = _exif.upright(picture, self._orientation)
                 yield Rendered(turned, index, self.width_px, self.height_px)

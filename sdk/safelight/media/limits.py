@@ -15,22 +15,30 @@ PILLOW_WARNING_PX = 89_478_485
 class Limits:
     """How much one input may cost. All sizes are checked before a pixel is decoded.
 
+    Peaks are of the whole process, measured with Pillow 13 at the limit; a device with little memory lowers
+    ``max_pixels``, ``max_webp_pixels`` and ``max_animation_pixels`` together.
+
     Attributes:
         max_bytes: of an encoded file. 64 MiB: a 50-megapixel JPEG at high quality is about 25 MB, a long
-            animated GIF 30 MB. One input is held in memory once.
+            animated GIF 30 MB. One input is held in memory once, its compressed pixels for a while twice.
         max_pixels: of one still picture, width times height. 2**26 = 67.1 million: a 64-megapixel phone
-            picture (9248 x 6936 = 64.1 million) fits. Pillow keeps 4 bytes a pixel and we hand on 3, so a
-            full decode peaks near 7 x 2**26 = 470 MB; a JPEG decoded at reduced scale needs far less.
+            picture (9248 x 6936 = 64.1 million) fits. Pillow keeps 4 bytes a pixel and we hand on 3: 470 MB,
+            measured 490 MiB for JPEG and 700 MiB for PNG with alpha. A JPEG at reduced scale needs far less.
+        max_webp_pixels: of one WebP picture. 2**25 = 33.6 million: Pillow decodes every WebP with libwebp's
+            animation decoder, which holds two canvases and hands over a third, so 20 bytes a pixel, 670 MB.
         max_animation_pixels: of one canvas of an animation. 2**24 = 16.8 million (4096 x 4096): an
-            animation needs the canvas, a saved copy, the frame and its views at once, some 20 bytes a
-            pixel, so 335 MB.
+            animation needs the canvas, a saved copy, the frame and a view of it at once, some 20 bytes a
+            pixel: 340 MB, measured 340 MiB.
         max_side_px: of width and of height. 32,767: the last coordinate of 16-bit viewers and toolkits.
         min_side_px: 16; below it a picture is ``TOO_SMALL``. It is the smallest square of an icon, and no
             model was trained on less than 64.
         max_frames: pictures in one file. 1,000: 100 s at 10 frames a second.
-        max_total_decoded_pixels: canvas pixels times frames, and JPEG pixels times scans. 2**30, about
-            1.07 thousand million: 10 scans of the largest still, 2,600 frames of 854 x 480; at 100 million
-            pixels a second some 10 s, the worst that one input may cost.
+        max_total_decoded_pixels: canvas pixels times frames. 2**29 = 537 million: 1,309 frames of 854 x 480.
+            Composing, comparing and copying a frame with transparency costs about 30 ns a pixel on the
+            slow machine it was measured on: 16 s, the worst that the decoding of one input may cost.
+        max_scan_pixels: JPEG pixels times scans. 2**30: a progressive file pays for every pixel in every
+            scan, so a few hundred bytes a scan could cost minutes. 16 scans of the largest picture; libjpeg
+            writes 10.
         max_blocks: segments, chunks or sub-blocks of a container. 1,000,000: a 64 MiB GIF in full 255-byte
             sub-blocks has 263,000; walking a million takes about a second.
     """
@@ -38,10 +46,12 @@ class Limits:
     max_bytes: int = 64 * 1024 * 1024
     max_pixels: int = 1 << 26
     max_animation_pixels: int = 1 << 24
+    max_webp_pixels: int = 1 << 25
     max_side_px: int = 32_767
     min_side_px: int = 16
     max_frames: int = 1_000
-    max_total_decoded_pixels: int = 1 << 30
+    max_total_decoded_pixels: int = 1 << 29
+    max_scan_pixels: int = 1 << 30
     max_blocks: int = 1_000_000
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ from safelight.media._sniff import sniff
 from safelight.media._webp import WebpFile
 from safelight.media.image import Image, Loaded, NotJudged, Pictures
 from safelight.media.limits import Limits
-from safelight.media.views import Rendered, views
+from safelight.media.views import Rendered, digest, views
 
 #: What :func:`load_image` takes.
 ImageSource = Union[
@@ -144,14 +144,14 @@ def _pictures(build: Callable[[], _Reader], short_side_px: int | None) -> Loaded
 
 
 def _decode(reader: _Reader, short_side_px: int | None) -> Iterator[Image | NotJudged]:
-    seen: set[tuple[str, bytes]] = set()
+    seen: set[bytes] = set()
     looked = False
     failure: NotJudged | None = None
     try:
         for rendered in reader.frames(short_side_px):
             if reader.frame_count > 1:
                 # The same picture twice needs one look; animations hold and loop.
-                mark = (rendered.reading, _digest(rendered))
+                mark = digest(rendered)
                 if mark in seen:
                     continue
                 seen.add(mark)
@@ -165,14 +165,6 @@ def _decode(reader: _Reader, short_side_px: int | None) -> Iterator[Image | NotJ
     # Outside the handler, so that what the consumer raises meanwhile does not carry the decoder's exception.
     if failure is not None:
         yield failure
-
-
-def _digest(rendered: Rendered) -> bytes:
-    from hashlib import blake2b
-
-    picture = rendered.picture
-    header = f"{picture.mode} {picture.size}".encode()
-    return blake2b(picture.tobytes(), digest_size=16, key=header).digest()
 
 
 def _not_judged(error: Exception) -> NotJudged:

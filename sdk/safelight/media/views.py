@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from PIL import ImageChops
 
 from safelight.media.image import Image
 
-_STRIP_PX = 1 << 20  # rows are copied a mebipixel at a time: no second whole copy in memory
+_STRIP_PX = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,10 +51,11 @@ class Rendered:
 
 def views(rendered: Rendered) -> Iterator[Image]:
     """The pictures to look at in one frame: one when it is opaque, two or three when it is not."""
-    area_px = rendered.area_px or (0.0, 0.0, float(rendered.picture.width), float(rendered.picture.height))
-    for name, picture in _flatten(rendered.picture):
+    picture = rendered.picture
+    area_px = rendered.area_px or (0.0, 0.0, float(picture.width), float(picture.height))
+    for name, pixels in _flatten(picture):
         yield Image(
-            pixels=to_array(picture),
+            pixels=pixels,
             full_width_px=rendered.full_width_px,
             full_height_px=rendered.full_height_px,
             area_px=area_px,
@@ -62,33 +64,59 @@ def views(rendered: Rendered) -> Iterator[Image]:
         )
 
 
-def _flatten(picture: PilImage.Image) -> Iterator[tuple[str, PilImage.Image]]:
-    if picture.mode != "RGBA":
-        yield "plain", picture
-        return
-    alpha = picture.getchannel("A")
-    colours = picture.convert("RGB")
-    if alpha.getextrema()[0] == 255:
-        yield "plain", colours
+def _flatten(picture: PilImage.Image) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    if picture.mode != "RGBA" or picture.getchannel("A").getextrema()[0] == 255:
+        yield "plain", to_array(picture)
         return
     hidden = True
     for name, ground in (("over_white", (255, 255, 255)), ("over_black", (0, 0, 0))):
-        over = PilImage.new("RGB", picture.size, ground)
-        over.paste(colours, mask=alpha)
-        # Exact on purpose: any tolerance is room to hide in.
-        hidden = hidden and ImageChops.difference(over, colours).getbbox() is not None
-        yield name, over
+        pixels, differs = _over(picture, ground)
+        hidden = hidden and differs
+        yield name, pixels
+        del pixels  # not held while the next one is made
     if hidden:
-        yield "under_alpha", colours
+        yield "under_alpha", to_array(picture)
+
+
+def _over(picture: PilImage.Image, ground: tuple[int, int, int]) -> tuple[npt.NDArray[np.uint8], bool]:
+    """``picture`` over a ground, and whether that differs anywhere from its raw colours."""
+    width, height = picture.size
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    differs = False
+    for top, bottom, strip in _strips(picture):
+        colours = strip.convert("RGB")
+        over = PilImage.new("RGB", strip.size, ground)
+        over.paste(colours, mask=strip.getchannel("A"))
+        # Exact on purpose: any tolerance is room to hide in.
+        differs = differs or ImageChops.difference(over, colours).getbbox() is not None
+        pixels[top:bottom] = np.asarray(over)
+    pixels.setflags(write=False)
+    return pixels, differs
 
 
 def to_array(picture: PilImage.Image) -> npt.NDArray[np.uint8]:
-    """An RGB picture as a fresh read-only ``uint8[H, W, 3]``."""
+    """The colours of an RGB or RGBA picture as a fresh read-only ``uint8[H, W, 3]``."""
     width, height = picture.size
     pixels = np.empty((height, width, 3), dtype=np.uint8)
+    for top, bottom, strip in _strips(picture):
+        pixels[top:bottom] = np.asarray(strip.convert("RGB") if strip.mode == "RGBA" else strip)
+    pixels.setflags(write=False)
+    return pixels
+
+
+def _strips(picture: PilImage.Image) -> Iterator[tuple[int, int, PilImage.Image]]:
+    """Top, bottom and rows of a picture, a mebipixel at a time: no second whole copy in memory."""
+    width, height = picture.size
     rows = max(1, _STRIP_PX // max(1, width))
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
-        pixels[top:bottom] = np.asarray(picture.crop((0, top, width, bottom)))
-    pixels.setflags(write=False)
-    return pixels
+        yield top, bottom, picture.crop((0, top, width, bottom))
+
+
+def digest(rendered: Rendered) -> bytes:
+    """16 bytes that are the same for the same picture and, by design of the hash, for no other."""
+    picture = rendered.picture
+    state = blake2b(f"{rendered.reading} {picture.mode} {picture.size}".encode(), digest_size=16)
+    for _, _, strip in _strips(picture):
+        state.update(strip.tobytes())
+    return state.digest()

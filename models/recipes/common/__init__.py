@@ -1,0 +1,1 @@
+"""Parts that every model recipe shares: pictures, statistics, runtimes, goldens, measurements."""
