@@ -4,12 +4,13 @@
         --model ../open_nsfw_v1 --work WORK
 
 The prose lives in the template, the figures in the files that ``make_model``, ``measure`` (once a
-runtime) and ``add_goldens`` wrote. A placeholder without a figure is an error.
+runtime), ``latency`` and ``add_goldens`` wrote. A placeholder without a figure is an error.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -19,6 +20,7 @@ import numpy as np
 
 from common import files
 from common.add_goldens import GOLDEN_FILE
+from common.latency import LATENCY_FILE
 from common.pictures import VARIANTS
 from common.runtimes import RUNTIMES
 
@@ -28,7 +30,8 @@ def values(model_dir: Path, work: Path) -> dict[str, str]:
 
     Args:
         model_dir: Holds ``config.json`` and ``golden.json``.
-        work: Holds ``conversion.json``, ``measured_<runtime>.json`` and ``outputs_<runtime>.json``.
+        work: Holds ``conversion.json``, ``measured_<runtime>.json``, ``outputs_<runtime>.json`` and
+            ``latency.json``.
 
     Returns:
         Placeholder name to text.
@@ -37,6 +40,7 @@ def values(model_dir: Path, work: Path) -> dict[str, str]:
     golden = files.read_json(model_dir / GOLDEN_FILE)
     made = files.read_json(work / "conversion.json")
     measured = {name: files.read_json(work / f"measured_{name}.json") for name in RUNTIMES}
+    timed = files.read_json(work / LATENCY_FILE)
     first = measured[RUNTIMES[0]]
     return {
         "id": config["id"],
@@ -54,7 +58,7 @@ def values(model_dir: Path, work: Path) -> dict[str, str]:
         "jpeg_max": f"{made['jpeg_round_trip']['max']:.2f}",
         "made_with": ", ".join(f"{name} {version}" for name, version in made["versions"].items()),
         "measured_with": _measured_with(measured),
-        "cpu": first["cpu"],
+        "cpu": timed["cpu"],
         "fidelity_plain": _fidelity(measured, ("plain",)),
         "fidelity_changed": _fidelity(measured, (*VARIANTS[1:], "changed")),
         "between": _between(measured),
@@ -62,7 +66,7 @@ def values(model_dir: Path, work: Path) -> dict[str, str]:
         "changed_alarms": _changed_alarms(measured, config),
         "runtimes_differ": _runtimes_differ(work),
         "outputs_n": f"{sum(first['groups'][name]['n'] for name in ('plain', 'changed')):,}",
-        "latency": _latency(measured),
+        "latency": _latency(timed),
         "goldens": _goldens(golden),
         "tolerance_steps": str(golden["tolerance_steps"]),
     }
@@ -174,17 +178,18 @@ def _runtimes_differ(work: Path) -> str:
     )
 
 
-def _latency(measured: dict[str, Any]) -> str:
+def _latency(timed: dict[str, Any]) -> str:
     rows = [
         (
-            f"{runtime} {figures['versions'][runtime]}",
-            f"{figures['latency_ms']['median']:.1f} ms",
-            f"{figures['latency_ms']['p95']:.1f} ms",
-            str(figures["latency_ms"]["runs"]),
+            f"{runtime} {timed['versions'][runtime]}",
+            f"{statistics.median(medians):.1f} ms",
+            f"{min(medians):.1f} to {max(medians):.1f} ms",
+            f"{len(medians)} of {timed['runs_per_launch']} runs",
         )
-        for runtime, figures in measured.items()
+        for runtime, medians in timed["launch_medians_ms"].items()
     ]
-    return _table(("runtime", "median", "p95", "runs"), rows)
+    head = ("runtime", "median of launches", "fastest to slowest launch", "launches")
+    return _table(head, rows)
 
 
 def _goldens(golden: dict[str, Any]) -> str:

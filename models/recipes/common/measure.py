@@ -1,4 +1,4 @@
-"""Measure one int8 model in one runtime: agreement with its float original, false alarms, latency.
+"""Measure one int8 model in one runtime: agreement with its float original, false alarms.
 
     python -m common.measure --runtime ai-edge-litert --model ../open_nsfw_v1 \
         --pictures PICTURES --work WORK
@@ -10,8 +10,6 @@ pictures named there are looked at, so calibration pictures never enter a figure
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +24,6 @@ Floats = npt.NDArray[np.float64]
 RawOutputs = dict[str, dict[str, list[int]]]
 
 FLOAT_REFERENCE: Final = "float_reference.json"
-_WARM_UP_RUNS: Final = 20
-_TIMED_RUNS: Final = 300
 #: Float scores between these count as "in between", where agreement is not a matter of course.
 _BETWEEN: Final = (0.05, 0.95)
 
@@ -44,7 +40,7 @@ def measure(
         runtime: One of ``common.runtimes.RUNTIMES``.
 
     Returns:
-        Figures, ready for JSON: counts, errors, milliseconds, versions; and the raw outputs they
+        Figures, ready for JSON: counts, errors, versions; and the raw outputs they
         come from: variant, then picture sha256, then the values.
 
     Raises:
@@ -91,7 +87,6 @@ def measure(
             )
             for group, names in groups.items()
         },
-        "latency_ms": _latency(model),
     }
     return figures, raw
 
@@ -129,23 +124,6 @@ def _share(hits: npt.NDArray[np.bool_]) -> dict[str, Any]:
     return {"count": count, "n": n, "interval_95": list(clopper_pearson(count, n))}
 
 
-def _latency(model: Model) -> dict[str, float]:
-    """Time single runs on one thread, without decoding or resizing."""
-    pixels = np.full(model.input["shape"], 127, dtype=np.uint8)
-    for _ in range(_WARM_UP_RUNS):
-        model.run(pixels)
-    times_ms = []
-    for _ in range(_TIMED_RUNS):
-        start = time.perf_counter()
-        model.run(pixels)
-        times_ms.append((time.perf_counter() - start) * 1e3)
-    return {
-        "median": statistics.median(times_ms),
-        "p95": float(np.quantile(times_ms, 0.95)),
-        "runs": _TIMED_RUNS,
-    }
-
-
 def report(figures: dict[str, Any]) -> str:
     """Say the main figures in a few lines."""
     lines = [f"{figures['runtime']} {figures['versions'][figures['runtime']]}, {figures['cpu']}"]
@@ -158,7 +136,6 @@ def report(figures: dict[str, Any]) -> str:
             f"max {group['max']:.4f}  argmax {group['argmax_agrees']['count']}  "
             f"decisions {group['decision_agrees']['count']}  at or above: {alarms}"
         )
-    lines.append(f"  one run, one thread: median {figures['latency_ms']['median']:.2f} ms")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from safelight.cli.output import console, decision_panel, print_json
+from safelight.cli.output import console, decision_panel, print_json, quiet_runtime
 from safelight.decision import Action, AgeBand, Event
 from safelight.errors import MediaNotFoundError, SafelightError, UsageError
 
@@ -81,6 +81,8 @@ def check(
     worst = Action.ALLOW
     failed = False
     with Guard(profile, runtime=runtime, test_mode=test_mode, concurrency=1) as guard:
+        with quiet_runtime():
+            guard.prepare()
         for name in _progress(files, quiet=as_json):
             try:
                 decision = guard.check_image(_source(name), event=event)

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from safelight.cli.output import console, print_json
+from safelight.cli.output import console, print_json, quiet_runtime
 from safelight.decision import State
 from safelight.errors import ModelError, UsageError
 from safelight.runtime import RUNTIMES, Model, load_manifest, model_ids, runtime_status
@@ -96,7 +96,7 @@ def verify_one(model_id: str, runtime: str) -> dict[str, object]:
     """Verify one model in one runtime; the result says what was proved or what to do."""
     started = time.perf_counter()
     try:
-        with Model(model_id, runtime=runtime) as model:
+        with quiet_runtime(), Model(model_id, runtime=runtime) as model:
             proof = model.verification
     except UsageError as error:
         raise click.UsageError(str(error)) from None

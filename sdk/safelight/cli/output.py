@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,6 +40,25 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=False, width=None)
+
+
+@contextmanager
+def quiet_runtime() -> Iterator[None]:
+    """Keep what the TFLite runtimes write to the process's own standard error off a person's screen.
+
+    Their C++ code announces its delegates there and has no switch for it. For the command only, which owns
+    its process: a library must not touch its host's descriptors.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def print_json(value: dict[str, Any]) -> None:
