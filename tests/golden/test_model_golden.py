@@ -47,7 +47,7 @@ def test_the_recipes_generator_is_ours(model_id: str, root: Path) -> None:
     shape = load_manifest(model_id).input.shape
     for case in load_golden(model_id).cases:
         ours = golden_input(shape, seed=case.seed, cell_px=case.cell_px)
-        assert np.array_equal(ours, theirs.golden_input(shape, case.seed, case.cell_px))
+        assert np.array_equal(ours, theirs.golden_input(shape, seed=case.seed, cell_px=case.cell_px))
 
 
 def test_the_golden_input_itself() -> None:

@@ -86,8 +86,7 @@ def _percent(share: dict[str, Any]) -> str:
 
 def _measured_with(measured: dict[str, Any]) -> str:
     return "; ".join(
-        ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
-        for figures in measured.values()
+        ", ".join(f"{name} {version}" for name, version in figures["versions"].items()) for figures in measured.values()
     )
 
 
@@ -99,9 +98,7 @@ def _fidelity(measured: dict[str, Any], groups: tuple[str, ...]) -> str:
             # Changed pictures come six to an original: together they are not independent.
             independent = name != "changed"
             argmax, decision = (
-                _percent(group[key])
-                if independent
-                else f"{group[key]['count']} of {group[key]['n']}"
+                _percent(group[key]) if independent else f"{group[key]['count']} of {group[key]['n']}"
                 for key in ("argmax_agrees", "decision_agrees")
             )
             rows.append(
@@ -133,10 +130,7 @@ def _between(measured: dict[str, Any]) -> str:
 def _false_alarms(measured: dict[str, Any], config: dict[str, Any]) -> str:
     rows = []
     for name, limit in config["thresholds"].items():
-        alarms = {
-            runtime: figures["groups"]["plain"]["at_or_above"][name]
-            for runtime, figures in measured.items()
-        }
+        alarms = {runtime: figures["groups"]["plain"]["at_or_above"][name] for runtime, figures in measured.items()}
         original = next(iter(alarms.values()))["float"]
         rows.append(
             (
@@ -153,9 +147,7 @@ def _changed_alarms(measured: dict[str, Any], config: dict[str, Any]) -> str:
     for variant in VARIANTS[1:]:
         counts: list[str] = []
         for name in config["thresholds"]:
-            alarms = [
-                figures["groups"][variant]["at_or_above"][name] for figures in measured.values()
-            ]
+            alarms = [figures["groups"][variant]["at_or_above"][name] for figures in measured.values()]
             counts.append(str(alarms[0]["float"]["count"]))
             counts.extend(str(share["int8"]["count"]) for share in alarms)
         rows.append((variant, str(alarms[0]["float"]["n"]), *counts))
@@ -167,8 +159,7 @@ def _runtimes_differ(work: Path) -> str:
     """Say how far the runtimes are apart on the same bytes, in steps of the output."""
     outputs = [files.read_json(work / f"outputs_{name}.json") for name in RUNTIMES]
     one, other = (
-        np.array([raw[v][digest] for v in VARIANTS for digest in outputs[0][v]], dtype=np.int64)
-        for raw in outputs
+        np.array([raw[v][digest] for v in VARIANTS for digest in outputs[0][v]], dtype=np.int64) for raw in outputs
     )
     steps = np.abs(one - other).max(axis=1)
     same = int((steps == 0).sum())

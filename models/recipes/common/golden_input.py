@@ -33,7 +33,7 @@ def _mix(x: int) -> int:
     return x >> 24
 
 
-def golden_input(shape: tuple[int, ...], seed: int, cell_px: int) -> npt.NDArray[np.uint8]:
+def golden_input(shape: tuple[int, ...], *, seed: int, cell_px: int) -> npt.NDArray[np.uint8]:
     """Make one mosaic: squares of ``cell_px`` pixels, each channel of each an independent byte.
 
     Args:
@@ -57,12 +57,7 @@ def golden_input(shape: tuple[int, ...], seed: int, cell_px: int) -> npt.NDArray
         [
             [
                 [
-                    _mix(
-                        seed * _SEED_FACTOR
-                        + r * _ROW_FACTOR
-                        + c * _COLUMN_FACTOR
-                        + k * _CHANNEL_FACTOR
-                    )
+                    _mix(seed * _SEED_FACTOR + r * _ROW_FACTOR + c * _COLUMN_FACTOR + k * _CHANNEL_FACTOR)
                     for k in range(channels)
                 ]
                 for c in range(columns)

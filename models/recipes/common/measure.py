@@ -128,9 +128,7 @@ def report(figures: dict[str, Any]) -> str:
     """Say the main figures in a few lines."""
     lines = [f"{figures['runtime']} {figures['versions'][figures['runtime']]}, {figures['cpu']}"]
     for name, group in figures["groups"].items():
-        alarms = ", ".join(
-            f"{label} {share['int8']['count']}" for label, share in group["at_or_above"].items()
-        )
+        alarms = ", ".join(f"{label} {share['int8']['count']}" for label, share in group["at_or_above"].items())
         lines.append(
             f"  {name:8} n {group['n']:4}  mean {group['mean']:.4f}  p99 {group['p99']:.4f}  "
             f"max {group['max']:.4f}  argmax {group['argmax_agrees']['count']}  "

@@ -220,18 +220,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="model folder to fill")
     parser.add_argument("--work", type=Path, required=True, help="folder for measurements")
     parser.add_argument("--seed", type=int, default=0, help="chooses the halves (default 0)")
-    parser.add_argument(
-        "--calibrate-on", type=int, metavar="N", help="at most N of the calibration pictures"
-    )
+    parser.add_argument("--calibrate-on", type=int, metavar="N", help="at most N of the calibration pictures")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     options.work.mkdir(parents=True, exist_ok=True)
 
     print(f"1/6 source: {PACKAGE} {PACKAGE_VERSION}, {SOURCE_FILE}", flush=True)
     path = source_path()
-    calibration, evaluation = pictures.split(
-        options.calibration, options.evaluate, seed=options.seed
-    )
+    calibration, evaluation = pictures.split(options.calibration, options.evaluate, seed=options.seed)
     calibration = calibration[: options.calibrate_on]
     print(f"2/6 float original on {len(evaluation)} evaluation pictures", flush=True)
     reference = float_reference(Original(path), evaluation)
@@ -273,9 +269,7 @@ def main() -> None:
             "evaluation": _set(evaluation),
             "rebuild_max_error": error,
             "jpeg_round_trip": reference["jpeg_round_trip"],
-            "versions": versions(
-                "tensorflow-cpu", "onnx", "onnxruntime", "ai-edge-litert", "numpy", "Pillow"
-            ),
+            "versions": versions("tensorflow-cpu", "onnx", "onnxruntime", "ai-edge-litert", "numpy", "Pillow"),
         },
     )
 

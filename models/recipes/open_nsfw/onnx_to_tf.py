@@ -45,9 +45,7 @@ def rebuild(model: onnx.ModelProto) -> Callable[[Any], Any]:
     Raises:
         ValueError: The graph holds an operation, or an attribute, that this file does not know.
     """
-    weights: dict[str, Floats] = {
-        tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
-    }
+    weights: dict[str, Floats] = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes = [(node, _attributes(node)) for node in model.graph.node]
     (graph_input,) = (i.name for i in model.graph.input if i.name not in weights)
     (graph_output,) = (o.name for o in model.graph.output)
@@ -57,9 +55,7 @@ def rebuild(model: onnx.ModelProto) -> Callable[[Any], Any]:
         for node, attributes in nodes:
             # A name is a tensor computed so far or, failing that, a weight.
             inputs = [tensors.get(name, weights.get(name)) for name in node.input]
-            tensors[node.output[0]] = _apply(
-                node.op_type, inputs, attributes, first=node.input[0] in first_conv_inputs
-            )
+            tensors[node.output[0]] = _apply(node.op_type, inputs, attributes, first=node.input[0] in first_conv_inputs)
         return tensors[graph_output]
 
     # What the Transpose makes of the picture feeds the one kernel whose channels are swapped.
@@ -84,9 +80,7 @@ def _apply(operation: str, inputs: list[Any], attributes: dict[str, Any], *, fir
             return tf.nn.relu(inputs[0])
         case "Add", _:
             return tf.add(inputs[0], inputs[1])
-        case "MaxPool", {"kernel_shape": [3, 3], "strides": [2, 2], "pads": pads} if (
-            pads == _POOL_PADS
-        ):
+        case "MaxPool", {"kernel_shape": [3, 3], "strides": [2, 2], "pads": pads} if pads == _POOL_PADS:
             # 112 to 56: SAME pads one row below and one column to the right, as the original does.
             return tf.nn.max_pool2d(inputs[0], 3, 2, "SAME")
         case "AveragePool", {"kernel_shape": [7, 7], "strides": [1, 1]}:
