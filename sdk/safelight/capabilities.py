@@ -24,7 +24,7 @@ def capabilities() -> dict[str, Any]:
     return {
         "version": build_info().version,
         "builtin_digest": build_info().builtin_digest,
-        "detectors": [_detector(model_id) for model_id in model_ids()],
+        "models": [_model(model_id) for model_id in model_ids()],
         "finding_kinds": [kind.value for kind in FindingKind],
         "events": [event.value for event in Event],
         "age_bands": [band.value for band in AgeBand],
@@ -51,16 +51,9 @@ def capabilities() -> dict[str, Any]:
     }
 
 
-def _detector(model_id: str) -> dict[str, Any]:
+def _model(model_id: str) -> dict[str, Any]:
     try:
         manifest = load_manifest(model_id)
     except ModelError as error:
         return {"id": model_id, "state": str(error.state)}
-    return {
-        "id": manifest.id,
-        "state": "OK",
-        "kind": manifest.task,
-        "sha256": manifest.sha256,
-        "labels": list(manifest.labels),
-        "thresholds": {"suggestive": manifest.thresholds.suggestive, "explicit": manifest.thresholds.explicit},
-    }
+    return {"state": "OK", **manifest.summary()}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from safelight.cli.main import cli
+from safelight.runtime import model_ids
 
 DECISION_FIELDS = [
     "input",
@@ -120,7 +121,8 @@ def test_a_file_name_cannot_drive_the_terminal(tmp_path: Path) -> None:
 
 def test_models_list_and_verify() -> None:
     listed = [json.loads(line) for line in run("models", "list", "--json").stdout.splitlines()]
-    assert [model["model"] for model in listed] == ["open_nsfw_v1"]
+    assert [model["id"] for model in listed] == list(model_ids())
+    assert all(model["state"] == "OK" for model in listed)
     verified = run("models", "verify", "--json")
     assert verified.returncode == 0
     for line in verified.stdout.splitlines():
@@ -157,7 +159,7 @@ def test_models_verify_fails_on_a_damaged_model(installation: Path) -> None:
 
 def test_capabilities_names_what_is_and_what_is_not() -> None:
     manifest = json.loads(run("capabilities", "--json").stdout)
-    assert manifest["detectors"][0]["id"] == "open_nsfw_v1"
+    assert [model["id"] for model in manifest["models"]] == list(model_ids())
     assert "video clips and live video" in manifest["not_in_this_version"]
     assert "nothing leaves the device" in run("capabilities").stdout
 

@@ -30,27 +30,12 @@ def list_models(as_json: bool) -> None:
             manifest = load_manifest(model_id)
         except ModelError as error:
             if as_json:
-                print_json({"model": model_id, "state": error.state, "message": str(error)})
+                print_json({"state": str(error.state), "id": model_id, "message": str(error)})
             else:
                 table.add_row(model_id, str(error.state), "", "", "", "")
             continue
         if as_json:
-            print_json(
-                {
-                    "model": manifest.id,
-                    "task": manifest.task,
-                    "tiers": list(manifest.tiers),
-                    "size_bytes": manifest.size_bytes,
-                    "sha256": manifest.sha256,
-                    "licence": manifest.licence.weights,
-                    "labels": list(manifest.labels),
-                    "input_shape": list(manifest.input.shape),
-                    "thresholds": {
-                        "suggestive": manifest.thresholds.suggestive,
-                        "explicit": manifest.thresholds.explicit,
-                    },
-                }
-            )
+            print_json({"state": State.OK.value, **manifest.summary()})
         else:
             table.add_row(
                 manifest.id,

@@ -7,7 +7,7 @@ import threading
 from safelight.decision import Finding, FindingKind, Label, State
 from safelight.errors import ClosedError, ModelError
 from safelight.media import Image, fit
-from safelight.runtime import Model
+from safelight.runtime import Model, NudityManifest, expect_task
 
 
 class NudityDetector:
@@ -64,13 +64,16 @@ class NudityDetector:
         """Score one picture: ``float`` in [0, 1], the sum over the manifest's explicit labels."""
         try:
             model = self._ready()
-            manifest = model.manifest
-            scores = model.run(fit(image, resize_px=manifest.preprocess.resize_px, crop_px=manifest.preprocess.crop_px))
+            manifest = expect_task(model.manifest, NudityManifest)
+            (scores,) = model.run(
+                fit(image, resize_px=manifest.preprocess.resize_px, crop_px=manifest.preprocess.crop_px)
+            )
         except ModelError as error:
             return Finding(self.kind, State(error.state), model=self.id)
         except MemoryError:
             return Finding(self.kind, State.DETECTOR_FAILED, model=self.id)
-        score = min(1.0, float(sum(scores[manifest.labels.index(label)] for label in manifest.explicit_labels)))
+        own = min(1.0, float(sum(scores[0, manifest.labels.index(label)] for label in manifest.explicit_labels)))
+        score = manifest.calibration.apply(own) if manifest.calibration is not None else own
         if score >= manifest.thresholds.explicit:
             label = Label.EXPLICIT
         elif score >= manifest.thresholds.suggestive:

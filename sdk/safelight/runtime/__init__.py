@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from safelight.runtime.adapter import RUNTIMES, RuntimeStatus, runtime_status
 from safelight.runtime.golden import golden_input
-from safelight.runtime.manifest import Golden, ModelManifest, load_golden, load_manifest, model_ids
-from safelight.runtime.model import Model, Verification
+from safelight.runtime.manifest import (
+    AgeManifest,
+    FaceManifest,
+    Golden,
+    ModelManifest,
+    NudityManifest,
+    expect_task,
+    load_golden,
+    load_manifest,
+    model_ids,
+)
+from safelight.runtime.model import Model, Verification, normalise
 
 __all__ = [
     "RUNTIMES",
+    "AgeManifest",
+    "FaceManifest",
     "Golden",
     "Model",
     "ModelManifest",
+    "NudityManifest",
     "RuntimeStatus",
     "Verification",
+    "expect_task",
     "golden_input",
     "load_golden",
     "load_manifest",
     "model_ids",
+    "normalise",
     "runtime_status",
 ]

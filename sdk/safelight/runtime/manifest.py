@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from safelight.builtin_data import builtin_files, read_builtin
 from safelight.decision import State
 from safelight.errors import DataMissingError, DataTamperedError, ModelError, UsageError
+
+Tier = Literal["live", "full"]
 
 
 class Licence(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -30,74 +32,195 @@ class Source(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Tensor(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A quantised tensor: real value = ``scale * (stored - zero_point)``."""
+    """A tensor. Quantised: real value = ``scale * (stored - zero_point)``; float32 has scale 1 and zero point 0."""
 
     shape: tuple[int, ...]
-    dtype: Literal["uint8"]
+    dtype: Literal["uint8", "float32"]
     scale: float
     zero_point: int
     colour: Literal["RGB"] | None = None
 
 
 class Preprocess(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """How a picture becomes the input tensor; what else is needed is folded into the graph."""
+    """How a picture becomes the input of a nudity model; what else is needed is folded into the graph."""
 
     resize_px: tuple[int, int]
     filter: Literal["bilinear"]
     crop_px: tuple[int, int]
 
 
+class Letterbox(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How a picture becomes the input of a face model: aspect kept, the rest padded; ``x * multiply + add``."""
+
+    letterbox_px: tuple[int, int]
+    filter: Literal["bilinear"]
+    multiply: float
+    add: float
+
+
+class Chip(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How a face becomes the input of an age model: landmarks land on these fractions of the chip's side."""
+
+    size_px: int
+    landmarks: dict[str, tuple[float, float]]
+
+
+class Anchors(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The single-shot detector's grid: one layer a stride, centres at ``(i + offset) * stride``."""
+
+    strides: tuple[int, ...]
+    offset: float
+
+
 class Thresholds(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Scores at or above which a label is given, each in (0, 1]."""
+    """Calibrated scores at or above which a label is given, each in (0, 1]."""
 
     suggestive: float
     explicit: float
 
 
-class ModelManifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """``config.json`` of a model folder."""
+class FaceThresholds(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Score from which a face counts, and the overlap above which two detections are one face."""
 
+    face: float
+    overlap_iou: float
+
+
+class Calibration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A monotone map from the model's own score to the calibrated one, linear between its points.
+
+    Both lists rise from 0 to 1. ``note`` says on what data it was made and what it therefore means.
+    """
+
+    kind: Literal["monotone"]
+    raw: tuple[float, ...]
+    calibrated: tuple[float, ...]
+    note: str
+
+    def __post_init__(self) -> None:
+        for points in (self.raw, self.calibrated):
+            if len(points) < 2 or points[0] != 0.0 or points[-1] != 1.0 or list(points) != sorted(points):
+                raise ValueError("calibration: expected points that rise from 0.0 to 1.0")
+        if len(self.raw) != len(self.calibrated):
+            raise ValueError("calibration: expected as many raw as calibrated points")
+
+    def apply(self, score: float) -> float:
+        """The calibrated score of ``score``, both in [0, 1]."""
+        for left in range(len(self.raw) - 1):
+            low, high = self.raw[left], self.raw[left + 1]
+            if score <= high:
+                share = (score - low) / (high - low) if high > low else 1.0
+                return self.calibrated[left] + share * (self.calibrated[left + 1] - self.calibrated[left])
+        return 1.0
+
+
+class _Common(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="task", kw_only=True):
     schema: Literal[1]
     id: str
-    task: Literal["nudity"]
-    tiers: tuple[Literal["live", "full"], ...]
+    tiers: tuple[Tier, ...]
     file: str
     size_bytes: int
     sha256: str
     licence: Licence
     source: Source
     input: Tensor
+
+    @property
+    def task(self) -> str:
+        """What the model is for: ``nudity``, ``faces`` or ``age``."""
+        return str(self.__struct_config__.tag)
+
+    def summary(self) -> dict[str, Any]:
+        """JSON-ready values that a person compares models by; the texts of the licence are left out."""
+        values: dict[str, Any] = msgspec.to_builtins(self)
+        kept = ("tiers", "size_bytes", "sha256", "labels", "explicit_labels", "thresholds", "keypoints")
+        return {
+            "id": self.id,
+            "task": self.task,
+            **{name: values[name] for name in kept if name in values},
+            "licence": self.licence.weights,
+            "input_shape": values["input"]["shape"],
+        }
+
+
+class NudityManifest(_Common, forbid_unknown_fields=True, frozen=True, tag="nudity", kw_only=True):
+    """``config.json`` of a nudity classifier."""
+
     preprocess: Preprocess
     output: Tensor
     labels: tuple[str, ...]
     explicit_labels: tuple[str, ...]
     thresholds: Thresholds
-    calibration: None = None
+    calibration: Calibration | None = None
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The output tensors."""
+        return (self.output,)
+
+
+class FaceManifest(_Common, forbid_unknown_fields=True, frozen=True, tag="faces", kw_only=True):
+    """``config.json`` of a face detector: boxes with keypoints, and scores."""
+
+    preprocess: Letterbox
+    outputs: tuple[Tensor, Tensor]
+    anchors: Anchors
+    thresholds: FaceThresholds
+    keypoints: tuple[str, ...]
+
+
+class AgeManifest(_Common, forbid_unknown_fields=True, frozen=True, tag="age", kw_only=True):
+    """``config.json`` of an age model: a distribution over ``ages_years``."""
+
+    chip: Chip
+    output: Tensor
+    ages_years: tuple[float, ...]
+    calibration: Calibration | None = None
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The output tensors."""
+        return (self.output,)
+
+
+ModelManifest = NudityManifest | FaceManifest | AgeManifest
 
 
 class GoldenCase(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A synthetic input and the stored output of every runtime that was measured."""
+    """A synthetic input and the stored output of every runtime that was measured.
+
+    ``outputs`` holds one list a tensor: all its values, or those at the flat indices in ``pick``.
+    """
 
     seed: int
     cell_px: int
-    outputs: dict[str, list[list[int]]]
+    outputs: dict[str, list[list[float]]]
+    pick: tuple[tuple[int, ...], ...] | None = None
 
 
 class Golden(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """``golden.json`` of a model folder."""
+    """``golden.json`` of a model folder. Tolerances: quantisation steps for uint8, absolute for float32."""
 
     schema: Literal[1]
     model_sha256: str
     tolerance_steps: int
     cases: tuple[GoldenCase, ...]
     measured_with: dict[str, str]
+    tolerance_abs: float = 0.0
 
 
 def model_ids() -> tuple[str, ...]:
     """Ids of the models in this build, sorted, e.g. ``("open_nsfw_v1",)``."""
     return tuple(
-        sorted(n.split("/")[1] for n in builtin_files() if n.startswith("models/") and n.endswith("/config.json"))
+        sorted(
+            name.split("/")[1]
+            for name in builtin_files()
+            if name.startswith("models/") and name.endswith("/config.json")
+        )
     )
+
+
+_Kind = TypeVar("_Kind", NudityManifest, FaceManifest, AgeManifest)
 
 
 def load_manifest(model_id: str) -> ModelManifest:
@@ -110,11 +233,28 @@ def load_manifest(model_id: str) -> ModelManifest:
     if model_id not in model_ids():
         raise UsageError(f"got model {model_id!r}, this build has: {', '.join(model_ids()) or 'none'}.")
     manifest: ModelManifest = _decode(model_id, "config.json", ModelManifest)
-    if manifest.id != model_id or len(manifest.labels) != manifest.output.shape[-1]:
+    labels = {NudityManifest: "labels", AgeManifest: "ages_years"}.get(type(manifest))
+    if manifest.id != model_id or (
+        labels is not None and len(getattr(manifest, labels)) != manifest.outputs[0].shape[-1]
+    ):
         raise ModelError(
-            f"{model_id}/config.json names model {manifest.id!r} with {len(manifest.labels)} labels for an output of "
-            f"{manifest.output.shape[-1]}; expected its own name and one label an output. Reinstall safelight.",
+            f"{model_id}/config.json names model {manifest.id!r}; expected its own name and one label for each of "
+            f"{manifest.outputs[0].shape[-1]} outputs. Reinstall safelight.",
             state=State.UNVERIFIED,
+        )
+    return manifest
+
+
+def expect_task(manifest: ModelManifest, kind: type[_Kind]) -> _Kind:
+    """``manifest`` as a manifest of the task that the caller needs.
+
+    Raises:
+        UsageError: the model is for another task.
+    """
+    if not isinstance(manifest, kind):
+        raise UsageError(
+            f"got model {manifest.id!r} of task {manifest.task}, "
+            f"expected one of task {kind.__struct_config__.tag}; see `safelight models list`."
         )
     return manifest
 
@@ -142,5 +282,5 @@ def read_model_file(model_id: str, file: str) -> bytes:
 def _decode(model_id: str, file: str, kind: Any) -> Any:
     try:
         return msgspec.json.decode(read_model_file(model_id, file), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise ModelError(f"{model_id}/{file}: {error}; reinstall safelight.", state=State.UNVERIFIED) from None

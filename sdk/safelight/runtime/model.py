@@ -13,7 +13,17 @@ from safelight.decision import State
 from safelight.errors import ClosedError, ModelError, UnsupportedInputError, UsageError
 from safelight.runtime.adapter import RUNTIMES, interpreter_class, runtime_status
 from safelight.runtime.golden import golden_input
-from safelight.runtime.manifest import Golden, ModelManifest, Tensor, load_golden, load_manifest, read_model_file
+from safelight.runtime.manifest import (
+    FaceManifest,
+    Golden,
+    GoldenCase,
+    Letterbox,
+    ModelManifest,
+    Tensor,
+    load_golden,
+    load_manifest,
+    read_model_file,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,8 @@ class Verification:
         runtime: the runtime that passed, e.g. ``ai-edge-litert``.
         runtime_version: of that runtime.
         golden_cases: how many golden inferences ran.
-        max_steps: largest difference from a golden, in quantisation steps.
+        max_steps: largest difference from a golden, in quantisation steps, over quantised outputs.
+        max_distance: the same over float outputs.
     """
 
     model: str
@@ -33,6 +44,7 @@ class Verification:
     runtime_version: str
     golden_cases: int
     max_steps: int
+    max_distance: float
 
 
 class Model:
@@ -66,14 +78,14 @@ class Model:
         """The model's id, e.g. ``open_nsfw_v1``."""
         return self.manifest.id
 
-    def run(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def run(self, values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], ...]:
         """Run one inference in the calling thread.
 
         Args:
-            pixels: ``uint8`` in the shape of the manifest's input, with or without the leading 1.
+            values: in dtype and shape of the manifest's input, with or without the leading 1.
 
         Returns:
-            ``float32[labels]``, dequantised, clipped to [0, 1].
+            One ``float32`` array an output tensor, in the manifest's order and shapes, dequantised.
 
         Raises:
             ClosedError: after :meth:`close`.
@@ -82,10 +94,10 @@ class Model:
         """
         if self._closed:
             raise ClosedError("this model was closed; make a new Model (or Guard) to go on.")
-        expected = self.manifest.input.shape
-        if pixels.dtype != np.uint8 or pixels.shape not in (expected, expected[1:]):
+        tensor = self.manifest.input
+        if values.dtype != tensor.dtype or values.shape not in (tensor.shape, tensor.shape[1:]):
             raise UnsupportedInputError(
-                f"got {pixels.dtype}{list(pixels.shape)}, {self.id} takes uint8{list(expected)}; "
+                f"got {values.dtype}{list(values.shape)}, {self.id} takes {tensor.dtype}{list(tensor.shape)}; "
                 "prepare the picture with safelight.media."
             )
         try:
@@ -93,7 +105,7 @@ class Model:
             if interpreter is None:
                 interpreter = _open(self.verification.runtime, self._content)
                 self._local.interpreter = interpreter
-            stored = _infer(interpreter, pixels.reshape(expected))
+            stored = _infer(interpreter, values.reshape(tensor.shape), self.manifest.outputs)
         except Exception as error:
             # The runtimes raise bare RuntimeError, ValueError and their own types. Their text may quote
             # tensors, so only the type is passed on.
@@ -102,9 +114,10 @@ class Model:
                 "run `safelight doctor` to check the installation.",
                 state=State.DETECTOR_FAILED,
             ) from None
-        output = self.manifest.output
-        real = (stored.astype(np.float32) - np.float32(output.zero_point)) * np.float32(output.scale)
-        return np.clip(real.reshape(-1), 0.0, 1.0).astype(np.float32, copy=False)
+        return tuple(
+            (array.astype(np.float32) - np.float32(output.zero_point)) * np.float32(output.scale)
+            for array, output in zip(stored, self.manifest.outputs, strict=True)
+        )
 
     def close(self) -> None:
         """Give the memory back; later calls raise :class:`ClosedError`. Safe to call twice."""
@@ -143,20 +156,28 @@ class Model:
         raise ModelError(" ".join(failures), state=State.UNVERIFIED)
 
     def _verify_with(self, golden: Golden, runtime: str) -> Verification:
-        cases = [(case, case.outputs.get(runtime)) for case in golden.cases]
-        if not cases or any(expected is None for _, expected in cases):
+        if len(golden.cases) < 2 or any(runtime not in case.outputs for case in golden.cases):
             raise ModelError(
                 f"{self.id} has no golden outputs for {runtime}; it cannot be verified there.", state=State.UNVERIFIED
             )
+        outputs = self.manifest.outputs
         try:
             interpreter = _open(runtime, self._content)
-            _check_tensor(interpreter.get_input_details(), self.manifest.input, self.id, "input")
-            _check_tensor(interpreter.get_output_details(), self.manifest.output, self.id, "output")
-            worst = 0
-            for case, expected in cases:
-                mosaic = golden_input(self.manifest.input.shape, seed=case.seed, cell_px=case.cell_px)
-                stored = _infer(interpreter, mosaic).astype(np.int64)
-                worst = max(worst, int(np.abs(stored - np.asarray(expected, dtype=np.int64)).max()))
+            _check_tensors(interpreter.get_input_details(), (self.manifest.input,), self.id)
+            _check_tensors(interpreter.get_output_details(), outputs, self.id)
+            steps, distance = 0.0, 0.0
+            for case in golden.cases:
+                stored = _infer(interpreter, _golden_values(self.manifest, case), outputs)
+                for index, (array, tensor) in enumerate(zip(stored, outputs, strict=True)):
+                    flat = array.reshape(-1).astype(np.float64)
+                    got = flat[list(case.pick[index])] if case.pick is not None else flat
+                    worst = float(np.abs(got - np.asarray(case.outputs[runtime][index], dtype=np.float64)).max())
+                    # NaN compares as different from everything and must not pass as "no difference".
+                    worst = worst if worst == worst else float("inf")
+                    if tensor.dtype == "uint8":
+                        steps = max(steps, worst)
+                    else:
+                        distance = max(distance, worst)
         except ModelError:
             raise
         except Exception as error:
@@ -164,14 +185,29 @@ class Model:
             raise ModelError(
                 f"{self.id} cannot run in {runtime}: {type(error).__name__}. {hints}", state=State.UNVERIFIED
             ) from None
-        if worst > golden.tolerance_steps:
+        if steps > golden.tolerance_steps or distance > golden.tolerance_abs:
             raise ModelError(
-                f"{self.id} in {runtime}: golden self-test differs by {worst} steps, at most "
-                f"{golden.tolerance_steps} expected. Use another runtime, or report this machine.",
+                f"{self.id} in {runtime}: golden self-test differs by {steps:.0f} steps and {distance:.4f}, at most "
+                f"{golden.tolerance_steps} and {golden.tolerance_abs} expected. Use another runtime, or report "
+                "this machine.",
                 state=State.UNVERIFIED,
             )
         self._local.interpreter = interpreter
-        return Verification(self.id, runtime, runtime_status(runtime).version or "", len(cases), worst)
+        return Verification(
+            self.id, runtime, runtime_status(runtime).version or "", len(golden.cases), int(steps), distance
+        )
+
+
+def _golden_values(manifest: ModelManifest, case: GoldenCase) -> npt.NDArray[Any]:
+    mosaic = golden_input(manifest.input.shape, seed=case.seed, cell_px=case.cell_px)
+    if isinstance(manifest, FaceManifest):
+        return normalise(mosaic, manifest.preprocess)
+    return mosaic
+
+
+def normalise(pixels: npt.NDArray[np.uint8], preprocess: Letterbox) -> npt.NDArray[np.float32]:
+    """``pixels * multiply + add`` in float32, as the model was trained on."""
+    return pixels.astype(np.float32) * np.float32(preprocess.multiply) + np.float32(preprocess.add)
 
 
 def _open(runtime: str, content: bytes) -> Any:
@@ -180,24 +216,29 @@ def _open(runtime: str, content: bytes) -> Any:
     return interpreter
 
 
-def _infer(interpreter: Any, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
+def _infer(interpreter: Any, values: npt.NDArray[Any], outputs: tuple[Tensor, ...]) -> list[npt.NDArray[Any]]:
+    """Run, and return the outputs in the order of ``outputs`` (the runtimes sort them as they like)."""
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
     interpreter.invoke()
-    stored: npt.NDArray[np.uint8] = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    return stored
+    by_shape = {tuple(int(n) for n in d["shape"]): d["index"] for d in interpreter.get_output_details()}
+    return [interpreter.get_tensor(by_shape[tensor.shape]) for tensor in outputs]
 
 
-def _check_tensor(details: list[dict[str, Any]], expected: Tensor, model_id: str, which: str) -> None:
-    got = [(tuple(int(n) for n in d["shape"]), np.dtype(d["dtype"]).name, d["quantization"]) for d in details]
-    want = (expected.shape, expected.dtype, (expected.scale, expected.zero_point))
-    same = (
-        len(got) == 1
-        and got[0][:2] == want[:2]
-        and abs(got[0][2][0] - expected.scale) <= 1e-6 * expected.scale
-        and got[0][2][1] == expected.zero_point
+def _check_tensors(details: list[dict[str, Any]], expected: tuple[Tensor, ...], model_id: str) -> None:
+    got = sorted((_spec(d) for d in details), key=repr)
+    want = sorted(((t.shape, t.dtype, t.scale, t.zero_point) for t in expected), key=repr)
+    same = len(got) == len(want) and all(
+        g[:2] == w[:2] and abs(g[2] - w[2]) <= 1e-6 * w[2] and g[3] == w[3] for g, w in zip(got, want, strict=True)
     )
     if not same:
         raise ModelError(
-            f"{model_id}: {which} tensor is {got}, config.json says {want}; reinstall safelight.",
+            f"{model_id}: its tensors are {got}, config.json says {want}; reinstall safelight.",
             state=State.UNVERIFIED,
         )
+
+
+def _spec(detail: dict[str, Any]) -> tuple[tuple[int, ...], str, float, int]:
+    dtype = np.dtype(detail["dtype"]).name
+    # The runtimes give (0.0, 0) for a tensor that is not quantised.
+    scale, zero_point = detail["quantization"] if dtype == "uint8" else (1.0, 0)
+    return tuple(int(n) for n in detail["shape"]), dtype, float(scale), int(zero_point)
