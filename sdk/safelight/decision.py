@@ -77,6 +77,10 @@ class State(_Word):
     TOO_LARGE = "TOO_LARGE"
     TOO_SMALL = "TOO_SMALL"
     LOW_QUALITY = "LOW_QUALITY"
+    TOO_DARK = "TOO_DARK"
+    TOO_BLURRED = "TOO_BLURRED"
+    TIMED_OUT = "TIMED_OUT"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
 
 
 class FindingKind(_Word):

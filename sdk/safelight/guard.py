@@ -221,7 +221,7 @@ class Guard:
                         yield Finding(FindingKind.MEDIA, picture.state)
                         continue
                     for detector in self._detectors:
-                        yield _safely(detector, picture)
+                        yield from _safely(detector, picture)
         if self._test_mode is not None:
             yield from self._test_mode.findings
 
@@ -261,15 +261,18 @@ class Guard:
         return notice, builtin.reasons
 
 
-def _safely(detector: PictureDetector, image: Any) -> Finding:
+def _safely(detector: PictureDetector, image: Any) -> Sequence[Finding]:
     try:
-        return detector.detect(image)
+        findings = tuple(detector.detect(image))
+        if findings and all(isinstance(finding, Finding) for finding in findings):
+            return findings
+        _log.warning("detector %s gave no findings; it counts as DETECTOR_FAILED", detector.id)
     except ClosedError:
         raise
     except Exception:
         # A detector that breaks its promise not to raise is still only a detector that could not tell.
-        _log.warning("detector %s raised; its answer counts as DETECTOR_FAILED", detector.id)
-        return Finding(detector.kind, State.DETECTOR_FAILED, model=detector.id)
+        _log.warning("detector %s raised; it counts as DETECTOR_FAILED", detector.id)
+    return [Finding(kind, State.DETECTOR_FAILED, model=detector.id) for kind in detector.kinds]
 
 
 def _event(event: Event | str) -> Event:

@@ -17,7 +17,8 @@ LABELS = {"nudity": LEVELS, "age": SUBJECTS, "known": ["no_match", "match"], "me
 # Among reasons that ask for the same action, the later in this list comes first.
 REASON_ORDER = [
     "OK", "NO_EVIDENCE", "NO_MODEL", "UNVERIFIED", "DETECTOR_FAILED", "SCORE_INVALID", "DECODE_FAILED",
-    "NOT_MEDIA", "NO_DECODER", "TOO_LARGE", "TOO_SMALL", "LOW_QUALITY", "RULE", "NUDITY_SUGGESTIVE",
+    "NOT_MEDIA", "NO_DECODER", "TOO_LARGE", "TOO_SMALL", "LOW_QUALITY", "TOO_DARK", "TOO_BLURRED",
+    "TIMED_OUT", "OUT_OF_MEMORY", "RULE", "NUDITY_SUGGESTIVE",
     "NUDITY_EXPLICIT", "SUBJECT_UNSURE", "SUBJECT_MINOR", "SUBJECT_MINOR_STRONG", "KNOWN_MATCH",
 ]  # fmt: skip
 

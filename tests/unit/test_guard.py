@@ -20,7 +20,7 @@ class Stub:
     """A detector that answers by the picture's mean brightness, so that frames can be told apart."""
 
     id = "stub"
-    kind = FindingKind.NUDITY
+    kinds = (FindingKind.NUDITY,)
 
     def __init__(self) -> None:
         self.seen = 0
@@ -28,10 +28,10 @@ class Stub:
     def prepare(self) -> State:
         return State.OK
 
-    def detect(self, image: Image) -> Finding:
+    def detect(self, image: Image) -> list[Finding]:
         self.seen += 1
         score = float(image.pixels.mean()) / 255
-        return Finding(self.kind, State.OK, Label.EXPLICIT if score > 0.9 else Label.NONE, score, self.id)
+        return [Finding(self.kinds[0], State.OK, Label.EXPLICIT if score > 0.9 else Label.NONE, score, self.id)]
 
     def close(self) -> None:
         pass
@@ -170,12 +170,21 @@ def test_no_detector_means_nothing_can_be_allowed() -> None:
 
 def test_a_detector_that_raises_could_not_tell() -> None:
     class Broken(Stub):
-        def detect(self, image: Image) -> Finding:
+        def detect(self, image: Image) -> list[Finding]:
             raise ZeroDivisionError
 
     with Guard(Profile("adult"), detectors=[Broken()]) as guard:
         decision = guard.check_image(_png(10))
     assert (decision.action, decision.reasons) == (Action.HOLD, ("DETECTOR_FAILED",))
+
+
+def test_a_detector_that_says_nothing_could_not_tell() -> None:
+    class Silent(Stub):
+        def detect(self, image: Image) -> list[Finding]:
+            return []
+
+    with Guard(Profile("adult"), detectors=[Silent()]) as guard:
+        assert guard.check_image(_png(10)).reasons == ("DETECTOR_FAILED",)
 
 
 def test_many_pictures_come_back_in_order() -> None:
@@ -205,7 +214,7 @@ def test_no_more_checks_at_once_than_it_says() -> None:
     running, most, lock = 0, 0, threading.Lock()
 
     class Counting(Stub):
-        def detect(self, image: Image) -> Finding:
+        def detect(self, image: Image) -> list[Finding]:
             nonlocal running, most
             with lock:
                 running += 1

@@ -42,8 +42,12 @@ enum class State : std::uint8_t {
   kTooLarge,
   kTooSmall,
   kLowQuality,
+  kTooDark,
+  kTooBlurred,
+  kTimedOut,
+  kOutOfMemory,
 };
-inline constexpr std::size_t kStateCount = 12;
+inline constexpr std::size_t kStateCount = 16;
 
 enum class Label : std::uint8_t {
   kNone,        // nudity

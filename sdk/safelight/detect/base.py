@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from safelight.decision import Finding, FindingKind, Label, State
@@ -22,16 +22,16 @@ class PictureDetector(Protocol):
         ...
 
     @property
-    def kind(self) -> FindingKind:
-        """What its findings are about."""
+    def kinds(self) -> tuple[FindingKind, ...]:
+        """What its findings are about. When it fails, each of these counts as not judged."""
         ...
 
     def prepare(self) -> State:
         """Load what is needed now; ``OK``, or the state that every picture will get."""
         ...
 
-    def detect(self, image: Image) -> Finding:
-        """Look at ``image.pixels`` (``uint8[H,W,3]`` RGB) and answer."""
+    def detect(self, image: Image) -> Sequence[Finding]:
+        """Look at ``image.pixels`` (``uint8[H,W,3]`` RGB) and answer: one finding or more, never none."""
         ...
 
     def close(self) -> None:

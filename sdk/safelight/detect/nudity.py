@@ -21,7 +21,7 @@ class NudityDetector:
         runtime: as for :class:`~safelight.runtime.Model`.
     """
 
-    kind = FindingKind.NUDITY
+    kinds = (FindingKind.NUDITY,)
 
     def __init__(self, model_id: str = "open_nsfw_v1", *, runtime: str = "auto") -> None:
         self.id = model_id
@@ -60,7 +60,7 @@ class NudityDetector:
                     raise
             return self._model
 
-    def detect(self, image: Image) -> Finding:
+    def detect(self, image: Image) -> tuple[Finding, ...]:
         """Score one picture: ``float`` in [0, 1], the sum over the manifest's explicit labels."""
         try:
             model = self._ready()
@@ -69,9 +69,9 @@ class NudityDetector:
                 fit(image, resize_px=manifest.preprocess.resize_px, crop_px=manifest.preprocess.crop_px)
             )
         except ModelError as error:
-            return Finding(self.kind, State(error.state), model=self.id)
+            return (Finding(FindingKind.NUDITY, State(error.state), model=self.id),)
         except MemoryError:
-            return Finding(self.kind, State.DETECTOR_FAILED, model=self.id)
+            return (Finding(FindingKind.NUDITY, State.OUT_OF_MEMORY, model=self.id),)
         own = min(1.0, float(sum(scores[0, manifest.labels.index(label)] for label in manifest.explicit_labels)))
         score = manifest.calibration.apply(own) if manifest.calibration is not None else own
         if score >= manifest.thresholds.explicit:
@@ -80,7 +80,7 @@ class NudityDetector:
             label = Label.SUGGESTIVE
         else:
             label = Label.NONE
-        return Finding(self.kind, State.OK, label, score, self.id)
+        return (Finding(FindingKind.NUDITY, State.OK, label, score, self.id),)
 
     def close(self) -> None:
         """Give the model's memory back."""
