@@ -15,6 +15,10 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 NATIVE = Path("native")
 SOURCES = [(NATIVE / line).as_posix() for line in (ROOT / NATIVE / "sources.txt").read_text(encoding="utf-8").split()]
+# Image preprocessing and hashing are modules of their own, with the statuses that they share.
+IMAGE_SOURCES = [path for path in SOURCES if "/image/" in path]
+HASH_SOURCES = [path for path in SOURCES if "/hash/" in path]
+CORE_SOURCES = [path for path in SOURCES if path not in IMAGE_SOURCES + HASH_SOURCES]
 
 
 def _load_generator():
@@ -48,7 +52,7 @@ class BuildWithGenerated(build_ext):
         super().build_extensions()
 
 
-headers = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / NATIVE / "include").rglob("*.h"))]
+headers = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / NATIVE).rglob("*.h"))]
 common = {
     "include_dirs": [(NATIVE / "include").as_posix()],
     "extra_compile_args": CXX_FLAGS,
@@ -58,7 +62,14 @@ common = {
 
 setup(
     ext_modules=[
-        Pybind11Extension("safelight._native", ["bindings/python/_native.cpp", *SOURCES], cxx_std=17, **common),
+        Pybind11Extension("safelight._native", ["bindings/python/_native.cpp", *CORE_SOURCES], cxx_std=17, **common),
+        Pybind11Extension(
+            "safelight._image",
+            ["bindings/python/_image.cpp", *IMAGE_SOURCES, "native/src/status.cpp"],
+            cxx_std=17,
+            **common,
+        ),
+        Pybind11Extension("safelight._hash", ["bindings/python/_hash.cpp", *HASH_SOURCES], cxx_std=17, **common),
         *cythonize(
             [Extension("safelight._text", ["bindings/python/_text.pyx", "native/src/text/printable.cpp"], **common)],
             build_dir=os.path.join("build", "cython"),

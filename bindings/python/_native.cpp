@@ -42,7 +42,7 @@ using FindingTuple = std::tuple<std::uint8_t, std::uint8_t, std::uint8_t, float>
 
 constexpr std::size_t kPackedRulesSize = 2 * policy::kPictureCells + policy::kAgeBandCount + 1 + 2 * sizeof(float);
 
-// The one table from status to exception lives in sdk/safelight/policy/evaluate.py; here a status is a number.
+// The one table from status to exception lives in sdk/safelight.errors.py; here a status is a number.
 std::tuple<std::uint32_t, std::uint32_t, std::vector<std::uint32_t>> evaluate(
     const py::bytes& packed_rules, std::uint8_t band, std::uint8_t event, const std::vector<FindingTuple>& findings) {
   const std::string_view bytes = packed_rules;

@@ -17,6 +17,14 @@ const char* status_message(Status status) noexcept {
     case Status::kStructSizeMismatch:
       return "struct_size does not match this library: set it to sizeof the struct and compile with this library's "
              "header";
+    case Status::kBadPicture:
+      return "the picture's sizes, strides and buffer lengths do not fit together, or its buffers overlap: give 1 to "
+             "32767 pixels a side, rows no longer than their stride, and buffers that hold every row";
+    case Status::kOutOfRange:
+      return "a rotation, crop, size, window, scale or landmark is not possible: rotation is 0, 90, 180 or 270, a crop "
+             "lies inside the upright picture, a window inside the resized one, numbers are finite";
+    case Status::kKernelUnavailable:
+      return "this build or this CPU does not have that kernel: use one that safelight._image.kernels() lists";
   }
   return "unknown status: the header and the library are of different versions";
 }

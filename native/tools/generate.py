@@ -22,6 +22,7 @@ PACKAGE = ROOT / "sdk" / "safelight"
 # The files that ship beside the code, relative to the package. This list is the only one: package_data in
 # setup.py, the digest manifest and the packaging tests are made from it.
 BUILTIN_DATA = (
+    "_data/models/tiers_v[0-9]*.json",
     "_data/models/*_v[0-9]*/config.json",
     "_data/models/*_v[0-9]*/golden.json",
     "_data/models/*_v[0-9]*/model.tflite",

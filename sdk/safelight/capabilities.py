@@ -6,10 +6,13 @@ Nothing is detected that is not listed here: a change of what is detected is a v
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from safelight._build import build_info
 from safelight.decision import Action, AgeBand, Event, FindingKind
+from safelight.detect.plugins import installed_plugins
+from safelight.detect.tiers import load_tiers
 from safelight.errors import ModelError
 from safelight.media import DECODED_FORMATS
 from safelight.notices import load_builtin
@@ -25,6 +28,8 @@ def capabilities() -> dict[str, Any]:
         "version": build_info().version,
         "builtin_digest": build_info().builtin_digest,
         "models": [_model(model_id) for model_id in model_ids()],
+        "tiers": _tiers(),
+        "plugins": [asdict(plugin) for plugin in installed_plugins()],
         "finding_kinds": [kind.value for kind in FindingKind],
         "events": [event.value for event in Event],
         "age_bands": [band.value for band in AgeBand],
@@ -40,7 +45,6 @@ def capabilities() -> dict[str, Any]:
         "reporting": "none: nothing leaves the device",
         "keeps": "nothing: no picture, frame, thumbnail, embedding or text is stored",
         "not_in_this_version": [
-            "faces and apparent age",
             "known-list matching",
             "video clips and live video",
             "grooming text",
@@ -49,6 +53,13 @@ def capabilities() -> dict[str, Any]:
             "notices in languages other than English",
         ],
     }
+
+
+def _tiers() -> dict[str, list[str]]:
+    try:
+        return {name: list(tier.all_ids) for name, tier in load_tiers().tiers.items()}
+    except ModelError:
+        return {}
 
 
 def _model(model_id: str) -> dict[str, Any]:

@@ -116,6 +116,7 @@ class Finding:
         score: calibrated, in [0, 1]; ``None`` when ``state`` is not ``OK``.
         state: ``OK``, or why it could not tell.
         model: id of the model or list that answered, e.g. ``open_nsfw_v1``.
+        interval_years: for kind ``age``: central 90 % of the models' own distribution of apparent age.
     """
 
     kind: FindingKind
@@ -123,6 +124,7 @@ class Finding:
     label: Label | None = None
     score: float | None = None
     model: str | None = None
+    interval_years: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,22 +207,26 @@ class Decision:
             "event": self.event.value,
             "age_band": self.age_band.value,
             "action": self.action.name,
-            "findings": [
-                {
-                    "kind": f.kind.value,
-                    "label": f.label.value if f.label is not None else None,
-                    "score": f.score,
-                    "state": f.state.value,
-                    "model": f.model,
-                }
-                for f in self.findings
-            ],
+            "findings": [_finding_dict(f) for f in self.findings],
             "reasons": list(self.reasons),
             "notice": _notice_dict(self.notice) if self.notice is not None else None,
             "record": None,
             "test_mode": self.test_mode,
             "elapsed_ms": round(self.elapsed_ms, 1),
         }
+
+
+def _finding_dict(finding: Finding) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "kind": finding.kind.value,
+        "label": finding.label.value if finding.label is not None else None,
+        "score": finding.score,
+        "state": finding.state.value,
+        "model": finding.model,
+    }
+    if finding.interval_years is not None:
+        values["interval_years"] = list(finding.interval_years)
+    return values
 
 
 def _notice_dict(notice: Notice) -> dict[str, Any]:

@@ -53,3 +53,25 @@ class ModelError(SafelightError):
 
 class NativeError(SafelightError, RuntimeError):
     """The native core returned a status that has no more specific exception."""
+
+
+# Every native status in one place. The bindings hand over numbers only; a test walks all of them.
+STATUS_EXCEPTIONS: dict[int, type[SafelightError]] = {
+    1: NativeError,  # null argument: a fault of the binding
+    2: UsageError,  # unknown word
+    3: UsageError,  # bad rules table
+    4: NativeError,  # buffer too small
+    5: NativeError,  # struct size mismatch
+    6: UsageError,  # bad picture
+    7: UsageError,  # out of range
+    8: UsageError,  # kernel unavailable
+}
+
+
+def raise_for_status(status: int) -> None:
+    """Turn a native status into its exception; 0 passes."""
+    if status:
+        # Not at the top: the build itself imports this module, before there is a native one.
+        from safelight import _native
+
+        raise STATUS_EXCEPTIONS.get(status, NativeError)(_native.status_message(status))

@@ -17,30 +17,33 @@ A gate or an app knows only this module.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from safelight.decision import Action, Decision, Event, Finding, FindingKind, HelpService, Notice, State
-from safelight.detect import NudityDetector, PictureDetector, worst_findings
+from safelight.detect import TIERS, PictureDetector, VisionDetector, worst_findings
+from safelight.detect.tiers import Tier
 from safelight.errors import ClosedError, UsageError
+from safelight.measure import load_plan
 from safelight.media import Limits, NotJudged, load_image
 from safelight.notices import find_help, load_builtin, select_notice, trigger_for
 from safelight.policy import Profile, Rules, Verdict, decide
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
     from types import TracebackType
 
     from safelight.media import ImageSource
     from safelight.testing import TestMode
 
 _log = logging.getLogger("safelight")
+
+_ISOLATION = ("none", "process")
 
 _SHORT_SIDE_PX = 256  # no built-in model reads a larger picture, so a large JPEG is decoded at reduced scale
 
@@ -55,9 +58,15 @@ class Guard:
         profile: who is protected.
         rules: what the evidence means; the built-in rules when left out.
         limits: bounds for decoding.
-        detectors: what looks at pictures; the built-in nudity detector when left out. An empty sequence
+        tier: of the built-in detector: ``full``, ``live``, or ``auto``: what self-measurement chose for this
+            device (``safelight doctor --measure``), else ``full``.
+        runtime: of the built-in detector: ``auto``, ``ai-edge-litert`` or ``tflite-runtime``.
+        plugins: names of installed third-party detectors that look as well.
+        allow_network: accept plug-ins that send something off the device.
+        isolation: ``process`` runs the detectors in child processes, one for each check that may run at once: a
+            crash, a hang or a full memory there is a state and a restart. ``none`` is faster and shares their fate.
+        detectors: what looks at pictures, instead of the built-in detector and plug-ins. An empty sequence
             means nothing can be judged, and every picture is held.
-        runtime: for the built-in detectors: ``auto``, ``ai-edge-litert`` or ``tflite-runtime``.
         concurrency: how many checks run at once; the number of processors when left out.
         test_mode: a trigger kit, see :mod:`safelight.testing`.
         today: gives the date by which the age of a help line's reading is judged.
@@ -79,8 +88,12 @@ class Guard:
         *,
         rules: Rules | None = None,
         limits: Limits | None = None,
-        detectors: Sequence[PictureDetector] | None = None,
+        tier: str = "auto",
         runtime: str = "auto",
+        plugins: Sequence[str] = (),
+        allow_network: bool = False,
+        isolation: str = "none",
+        detectors: Sequence[PictureDetector] | None = None,
         concurrency: int | None = None,
         test_mode: TestMode | None = None,
         today: Callable[[], date] | None = None,
@@ -91,9 +104,31 @@ class Guard:
         self.rules = rules if rules is not None else Rules.default()
         self.limits = limits if limits is not None else Limits()
         self.concurrency = concurrency or os.cpu_count() or 1
-        self._detectors: tuple[PictureDetector, ...] = (
-            tuple(detectors) if detectors is not None else (NudityDetector(runtime=runtime),)
-        )
+        if isolation not in _ISOLATION:
+            raise UsageError(f"isolation: got {isolation!r}, expected {' or '.join(_ISOLATION)}.")
+        if detectors is not None:
+            if isolation != "none":
+                raise UsageError(
+                    "isolation: got detectors that already exist, which cannot move to another process; wrap them in "
+                    "safelight.detect.isolated.IsolatedDetector, or leave detectors out."
+                )
+            self._detectors: tuple[PictureDetector, ...] = tuple(detectors)
+        elif isolation == "process":
+            # Imported where they are needed: most guards use neither, and the first decision is waited for.
+            from safelight.detect.isolated import IsolatedDetector, vision_spec
+
+            specs = [vision_spec(_tier(tier), runtime=runtime)]
+            if plugins:
+                from safelight.detect.plugins import plugin_spec
+
+                specs += [plugin_spec(name, allow_network=allow_network) for name in plugins]
+            self._detectors = (IsolatedDetector(*specs, processes=self.concurrency),)
+        else:
+            self._detectors = (VisionDetector(_tier(tier), runtime=runtime),)
+            if plugins:
+                from safelight.detect.plugins import create_plugin
+
+                self._detectors += tuple(create_plugin(name, allow_network=allow_network) for name in plugins)
         self._test_mode = test_mode
         self._today = today or _utc_today
         self._slots = threading.BoundedSemaphore(self.concurrency)
@@ -140,6 +175,9 @@ class Guard:
         self, source: ImageSource, *, event: Event | str = Event.UPLOAD, color: str = "RGB"
     ) -> Decision:
         """:meth:`check_image` for asyncio: runs in one of the guard's own threads."""
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
         self._require_open()
         with self._executor_lock:
             if self._executor is None:
@@ -273,6 +311,15 @@ def _safely(detector: PictureDetector, image: Any) -> Sequence[Finding]:
         # A detector that breaks its promise not to raise is still only a detector that could not tell.
         _log.warning("detector %s raised; it counts as DETECTOR_FAILED", detector.id)
     return [Finding(kind, State.DETECTOR_FAILED, model=detector.id) for kind in detector.kinds]
+
+
+def _tier(tier: str) -> Tier:
+    if tier == "auto":
+        device_plan = load_plan()
+        return device_plan.tier if device_plan is not None else "full"
+    if tier not in TIERS:
+        raise UsageError(f"tier: got {tier!r}, expected auto, {' or '.join(TIERS)}.")
+    return tier
 
 
 def _event(event: Event | str) -> Event:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from safelight import Action, Guard, Profile, State
+from safelight import Action, FindingKind, Guard, Profile, State
 from safelight.runtime import RUNTIMES
 from safelight.runtime import model as model_module
+from safelight.testing import TestMode, nudity
 
 MODEL = "_data/models/open_nsfw_v1"
 BANDS = ["under_10", "13_15", "unknown", "adult"]
@@ -36,18 +37,45 @@ def _flip_bit(path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["model.tflite", "config.json", "golden.json"])
 @pytest.mark.parametrize("damage", [_remove, _truncate, _empty, _flip_bit])
+@pytest.mark.parametrize(
+    ("tier", "model"),
+    [("full", "open_nsfw_v1"), ("full", "nsfwjs_mid_v1"), ("live", "nsfwjs_mobilenet_v2_v1")],
+)
 def test_a_damaged_model_never_allows(
-    installation: Path, portrait: Path, file: str, damage: Callable[[Path], None]
+    installation: Path, portrait: Path, tier: str, model: str, file: str, damage: Callable[[Path], None]
 ) -> None:
-    damage(installation / MODEL / file)
+    damage(installation / "_data/models" / model / file)
     expected = State.NO_MODEL if damage is _remove else State.UNVERIFIED
     for band in BANDS:
-        with Guard(Profile(band, country="GB")) as guard:
+        with Guard(Profile(band, country="GB"), tier=tier) as guard:
             decision = guard.check_image(portrait)
         assert decision.action >= Action.HOLD
         assert decision.reasons == (expected,)
         assert decision.notice is not None
         assert decision.notice.help
+
+
+@pytest.mark.parametrize("model", ["blazeface_short_v1", "cydral_age_v1", "faceres_age_v1"])
+def test_a_damaged_face_or_age_model_makes_the_subject_unsure(installation: Path, portrait: Path, model: str) -> None:
+    """It costs a protected child nothing, and an adult's explicit picture is held."""
+    _flip_bit(installation / "_data/models" / model / "model.tflite")
+    with Guard(Profile("10_12")) as guard:
+        decision = guard.check_image(portrait)
+    assert decision.action is Action.ALLOW
+    assert State.UNVERIFIED in {f.state for f in decision.findings if f.kind is FindingKind.AGE}
+    with Guard(Profile("adult"), test_mode=TestMode(nudity(0.97))) as guard:
+        decision = guard.check_image(portrait)
+    assert (decision.action, decision.reasons[0]) == (Action.HOLD, "SUBJECT_UNSURE")
+
+
+@pytest.mark.parametrize("damage", [_remove, _truncate, _empty, _flip_bit])
+def test_damaged_tiers_never_allow(installation: Path, portrait: Path, damage: Callable[[Path], None]) -> None:
+    damage(installation / "_data/models/tiers_v1.json")
+    for band in BANDS:
+        with Guard(Profile(band)) as guard:
+            decision = guard.check_image(portrait)
+        assert decision.action is Action.HOLD
+        assert decision.reasons == ("NO_MODEL" if damage is _remove else "UNVERIFIED",)
 
 
 def test_weights_swapped_for_other_valid_weights_never_allow(installation: Path, portrait: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safelight import ClosedError, Guard, MediaNotFoundError, SafelightError, UnsupportedInputError, UsageError
-from safelight.detect import NudityDetector
+from safelight.detect import VisionDetector
 from safelight.runtime import Model
 from safelight.testing import TestMode, nudity, parse_trigger, state
 
@@ -31,7 +31,7 @@ def test_a_closed_guard_says_so(portrait: Path) -> None:
 
 
 def test_a_closed_detector_and_a_closed_model_say_so() -> None:
-    detector = NudityDetector()
+    detector = VisionDetector()
     detector.close()
     with pytest.raises(ClosedError):
         detector.prepare()
@@ -60,10 +60,9 @@ def test_a_model_refuses_other_tensors(pixels: np.ndarray) -> None:
 def test_a_model_takes_any_memory_layout() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (224, 224, 3), dtype=np.uint8)
     with Model("open_nsfw_v1") as model:
-        expected = model.run(pixels)
-        assert np.array_equal(model.run(np.asfortranarray(pixels)), expected)
-        assert np.array_equal(model.run(np.repeat(pixels, 2, axis=1)[:, ::2]), expected)
-        assert np.array_equal(model.run(pixels[None]), expected)
+        (expected,) = model.run(pixels)
+        for layout in (np.asfortranarray(pixels), np.repeat(pixels, 2, axis=1)[:, ::2], pixels[None]):
+            assert np.array_equal(model.run(layout)[0], expected)
 
 
 @pytest.mark.parametrize("source", [None, 7, 3.5, ["a"], {"a": 1}, object()])
@@ -90,9 +89,17 @@ def test_wrong_words(portrait: Path, tmp_path: Path) -> None:
         Model("no_such_model")
 
 
-def test_an_unknown_model_is_a_mistake_of_the_programmer(portrait: Path) -> None:
-    with Guard(detectors=[NudityDetector("no_such_model")]) as guard, pytest.raises(UsageError):
-        guard.prepare()
+def test_an_unknown_tier_or_plugin_is_a_mistake_of_the_programmer() -> None:
+    with pytest.raises(UsageError, match="expected auto, live or full"):
+        Guard(tier="fast")
+    with pytest.raises(UsageError, match="expected live or full"):
+        VisionDetector("fast")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="expected none or process"):
+        Guard(isolation="thread")
+    with pytest.raises(UsageError, match="cannot move to another process"):
+        Guard(isolation="process", detectors=[])
+    with pytest.raises(UsageError, match="installed are"):
+        Guard(plugins=["no-such-plugin"])
 
 
 @pytest.mark.parametrize("text", ["", "nudity", "nudity=", "nudity=2", "nudity=nan", "state=OK", "state=", "moon=1"])

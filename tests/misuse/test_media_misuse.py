@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safelight.errors import MediaNotFoundError, SafelightError, UnsupportedInputError, UsageError
-from safelight.media import load_image
+from safelight.media import Frame, load_image
 
 GOOD = np.zeros((20, 30, 3), np.uint8)
 
@@ -145,3 +145,84 @@ def test_a_path_object_that_fails() -> None:
             load_image(source)  # type: ignore[arg-type]
         assert "secret" not in str(caught.value)
         assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", ["containers", "motion_photo"])
+@pytest.mark.parametrize("value", ["", "yes", None, 3, True, ["hold"]])
+def test_wrong_choices(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"{name}: got an unknown choice, expected one of"):
+        load_image(GOOD, **{name: value})
+
+
+SIZE = {"width": 30, "height": 20}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, 3, "text", [1, 2], Nothing(), io.BytesIO(), GOOD.astype(np.int8), GOOD.astype(np.uint16), GOOD[:, ::2]],
+    ids=lambda d: type(d).__name__ + str(getattr(d, "dtype", "")),
+)
+def test_wrong_frame_data(data: Any) -> None:
+    with pytest.raises(UnsupportedInputError, match=r"data: got .+, expected .+; .+"):
+        Frame(data, width=15, height=20)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"format": "yv12"},
+        {"format": "RGB"},
+        {"format": None},
+        {"format": 3},
+        {"width": 0},
+        {"width": -1},
+        {"width": 30.0},
+        {"width": True},
+        {"width": 1 << 30},
+        {"height": 0},
+        {"height": None},
+        {"rotation": 45},
+        {"rotation": -90},
+        {"rotation": 360},
+        {"rotation": "90"},
+        {"rotation": True},
+        {"color_range": "video"},
+        {"color_range": None},
+        {"color_range": "limited"},
+        {"timestamp_ms": -1},
+        {"timestamp_ms": 1.5},
+        {"timestamp_ms": True},
+        {"stride": 0},
+        {"stride": 89},
+        {"stride": -90},
+        {"stride": 90.0},
+        {"stride": True},
+        {"stride": ()},
+        {"stride": (90, 90)},
+        {"stride": ("90",)},
+        {"stride": 1 << 40},
+        {"data": bytes(1_799)},
+        {"data": bytes(1_801)},
+        {"data": b""},
+        {"stride": 100},
+        {"format": "nv21"},
+        {"format": "nv21", "stride": (30,)},
+        {"format": "i420", "stride": (30, 15)},
+        {"format": "i420", "stride": (30, 15, 14)},
+    ],
+    ids=str,
+)
+def test_wrong_frame_values(arguments: dict[str, Any]) -> None:
+    given = {"data": bytes(1_800), "format": "rgb", **SIZE, **arguments}
+    with pytest.raises(UsageError, match=r"\w+: (got|expected) .+; .+"):
+        Frame(given.pop("data"), given.pop("format"), **given)
+
+
+def test_a_frame_whose_buffer_has_gone() -> None:
+    import mmap
+
+    buffer = mmap.mmap(-1, 1_800)
+    frame = Frame(buffer, **SIZE)  # type: ignore[arg-type]
+    buffer.close()
+    with pytest.raises(UnsupportedInputError, match="data: got mmap"):
+        load_image(frame)

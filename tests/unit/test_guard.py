@@ -57,10 +57,17 @@ def test_a_portrait_uploads_for_a_ten_year_old(portrait: Path) -> None:
     assert decision.notice is None
     assert decision.record is None
     assert decision.reasons == ()
-    (finding,) = decision.findings
-    assert (finding.kind, finding.state, finding.label, finding.model) == ("nudity", "OK", "none", "open_nsfw_v1")
-    assert finding.score is not None
-    assert 0 <= finding.score < 0.2
+    by_model = {finding.model: finding for finding in decision.findings}
+    for model in ("open_nsfw_v1", "nsfwjs_mid_v1"):
+        finding = by_model.pop(model)
+        assert (finding.kind, finding.state, finding.label) == ("nudity", "OK", "none")
+        assert finding.score is not None
+        assert 0 <= finding.score < 0.5
+    (age,) = by_model.values()
+    assert (age.kind, age.state) == ("age", "OK")
+    assert age.label in ("adult", "unsure")
+    assert age.interval_years is not None
+    assert age.interval_years[0] < age.interval_years[1]
 
 
 def test_a_stubbed_positive_blocks_with_notice_and_help(portrait: Path) -> None:
@@ -73,7 +80,7 @@ def test_a_stubbed_positive_blocks_with_notice_and_help(portrait: Path) -> None:
     assert decision.notice.title
     assert decision.notice.choices
     assert any(service.phone and service.read_on for service in decision.notice.help)
-    assert {f.model for f in decision.findings} == {"open_nsfw_v1", "trigger-kit"}
+    assert {"open_nsfw_v1", "nsfwjs_mid_v1", "trigger-kit"} <= {f.model for f in decision.findings}
 
 
 def test_the_same_picture_in_every_form_gets_the_same_score(portrait: Path) -> None:
@@ -187,6 +194,12 @@ def test_a_detector_that_says_nothing_could_not_tell() -> None:
         assert guard.check_image(_png(10)).reasons == ("DETECTOR_FAILED",)
 
 
+def test_detectors_in_a_process_of_their_own_say_the_same(portrait: Path) -> None:
+    with Guard(Profile("10_12")) as here, Guard(Profile("10_12"), isolation="process", concurrency=1) as there:
+        assert there.prepare() == {"vision_full": State.OK}
+        assert there.check_image(portrait).findings == here.check_image(portrait).findings
+
+
 def test_many_pictures_come_back_in_order() -> None:
     with Guard(detectors=[Stub()]) as guard:
         actions = [d.action for d in guard.check_images([_png(10), _png(255), b"x"])]
@@ -235,9 +248,17 @@ def test_help_is_for_the_country_and_survives_closing() -> None:
     assert any(service.country == "GB" and service.phone for service in guard.help())
 
 
-def test_prepare_says_what_every_picture_will_get() -> None:
-    with Guard() as guard:
-        assert guard.prepare() == {"open_nsfw_v1": State.OK}
+@pytest.mark.parametrize("tier", ["live", "full"])
+def test_prepare_says_what_every_picture_will_get(tier: str) -> None:
+    with Guard(tier=tier) as guard:
+        assert guard.prepare() == {f"vision_{tier}": State.OK}
+
+
+def test_the_live_tier_allows_the_portrait_too(portrait: Path) -> None:
+    with Guard(Profile("10_12"), tier="live") as guard:
+        decision = guard.check_image(portrait)
+    assert decision.action is Action.ALLOW
+    assert [finding.model for finding in decision.findings] == ["nsfwjs_mobilenet_v2_v1"]
 
 
 @pytest.mark.parametrize("country", ["gb", "GB"])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from safelight import _native
 from safelight.decision import Action, AgeBand, Event, FindingKind, Label, State
-from safelight.errors import SafelightError
-from safelight.policy.evaluate import raise_for_status
+from safelight.errors import SafelightError, raise_for_status
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,9 @@ typedef uint32_t safelight_status;
 #define SAFELIGHT_BAD_RULES_TABLE 3u
 #define SAFELIGHT_BUFFER_TOO_SMALL 4u
 #define SAFELIGHT_STRUCT_SIZE_MISMATCH 5u
+#define SAFELIGHT_BAD_PICTURE 6u
+#define SAFELIGHT_OUT_OF_RANGE 7u
+#define SAFELIGHT_KERNEL_UNAVAILABLE 8u
 
 /* The ladder. Compare with >= : act on anything at or above the rung you handle. */
 typedef uint32_t safelight_action;

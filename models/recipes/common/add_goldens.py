@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from common import files
 from common.golden_input import golden_input
 from common.runtimes import RUNTIMES, Model, machine, versions
@@ -85,8 +87,8 @@ def search(model_dir: Path, seeds: int) -> list[str]:
     for _, seed, cell_px in sorted(tried)[:_SEARCH_SHOWN]:
         pixels = golden_input(shape, seed=seed, cell_px=cell_px)
         outputs = {name: model.run(pixels)[0].tolist() for name, model in others.items()}
-        last = [values[-1] for values in outputs.values()]
-        lines.append(f"--case {seed}:{cell_px}  spread {max(last) - min(last)}  {outputs}")
+        spread = int(np.ptp(np.array(list(outputs.values())), axis=0).max())
+        lines.append(f"--case {seed}:{cell_px}  spread {spread}  {outputs}")
     return lines
 
 

@@ -54,10 +54,9 @@ def values(model_dir: Path, work: Path) -> dict[str, str]:
         "evaluation_n": str(made["evaluation"]["n"]),
         "evaluation_sha256": made["evaluation"]["sha256_of_list"],
         "rebuild_max_error": f"{made['rebuild_max_error']:.1e}",
-        "jpeg_mean": f"{made['jpeg_round_trip']['mean']:.4f}",
-        "jpeg_max": f"{made['jpeg_round_trip']['max']:.2f}",
+        **_jpeg_round_trip(made.get("jpeg_round_trip")),
         "made_with": ", ".join(f"{name} {version}" for name, version in made["versions"].items()),
-        "measured_with": _measured_with(measured),
+        "measured_with": measured_with(measured),
         "cpu": timed["cpu"],
         "fidelity_plain": _fidelity(measured, ("plain",)),
         "fidelity_changed": _fidelity(measured, (*VARIANTS[1:], "changed")),
@@ -66,25 +65,32 @@ def values(model_dir: Path, work: Path) -> dict[str, str]:
         "changed_alarms": _changed_alarms(measured, config),
         "runtimes_differ": _runtimes_differ(work),
         "outputs_n": f"{sum(first['groups'][name]['n'] for name in ('plain', 'changed')):,}",
-        "latency": _latency(timed),
+        "latency": latency(timed),
         "goldens": _goldens(golden),
         "tolerance_steps": str(golden["tolerance_steps"]),
     }
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Draw a Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _percent(share: dict[str, Any]) -> str:
+def percent(share: dict[str, Any]) -> str:
     """Say a count as ``k of n = x % (95 % interval a to b %)``."""
     low, high = (100.0 * bound for bound in share["interval_95"])
     value = 100.0 * share["count"] / share["n"]
     return f"{share['count']} of {share['n']} = {value:.1f} % ({low:.1f} to {high:.1f} %)"
 
 
-def _measured_with(measured: dict[str, Any]) -> str:
+def _jpeg_round_trip(moved: dict[str, float] | None) -> dict[str, str]:
+    """Say what a JPEG round trip does, of the models whose originals have one."""
+    return {} if moved is None else {"jpeg_mean": f"{moved['mean']:.4f}", "jpeg_max": f"{moved['max']:.2f}"}
+
+
+def measured_with(measured: dict[str, Any]) -> str:
+    """Say the versions that each runtime was measured with."""
     return "; ".join(
         ", ".join(f"{name} {version}" for name, version in figures["versions"].items()) for figures in measured.values()
     )
@@ -98,7 +104,7 @@ def _fidelity(measured: dict[str, Any], groups: tuple[str, ...]) -> str:
             # Changed pictures come six to an original: together they are not independent.
             independent = name != "changed"
             argmax, decision = (
-                _percent(group[key]) if independent else f"{group[key]['count']} of {group[key]['n']}"
+                percent(group[key]) if independent else f"{group[key]['count']} of {group[key]['n']}"
                 for key in ("argmax_agrees", "decision_agrees")
             )
             rows.append(
@@ -114,7 +120,7 @@ def _fidelity(measured: dict[str, Any], groups: tuple[str, ...]) -> str:
                 )
             )
     head = ("runtime", "pictures", "n", "mean", "p99", "max", "argmax agrees", "decision agrees")
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _between(measured: dict[str, Any]) -> str:
@@ -135,11 +141,11 @@ def _false_alarms(measured: dict[str, Any], config: dict[str, Any]) -> str:
         rows.append(
             (
                 f"{name} (score ≥ {limit})",
-                _percent(original),
-                *(_percent(share["int8"]) for share in alarms.values()),
+                percent(original),
+                *(percent(share["int8"]) for share in alarms.values()),
             )
         )
-    return _table(("threshold", "float original", *measured), rows)
+    return table(("threshold", "float original", *measured), rows)
 
 
 def _changed_alarms(measured: dict[str, Any], config: dict[str, Any]) -> str:
@@ -152,7 +158,7 @@ def _changed_alarms(measured: dict[str, Any], config: dict[str, Any]) -> str:
             counts.extend(str(share["int8"]["count"]) for share in alarms)
         rows.append((variant, str(alarms[0]["float"]["n"]), *counts))
     head = (f"{name}, {who}" for name in config["thresholds"] for who in ("float", *measured))
-    return _table(("pictures", "n", *head), rows)
+    return table(("pictures", "n", *head), rows)
 
 
 def _runtimes_differ(work: Path) -> str:
@@ -169,7 +175,8 @@ def _runtimes_differ(work: Path) -> str:
     )
 
 
-def _latency(timed: dict[str, Any]) -> str:
+def latency(timed: dict[str, Any]) -> str:
+    """Draw the table of what ``common.latency`` measured."""
     rows = [
         (
             f"{runtime} {timed['versions'][runtime]}",
@@ -180,7 +187,7 @@ def _latency(timed: dict[str, Any]) -> str:
         for runtime, medians in timed["launch_medians_ms"].items()
     ]
     head = ("runtime", "median of launches", "fastest to slowest launch", "launches")
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _goldens(golden: dict[str, Any]) -> str:
@@ -192,7 +199,7 @@ def _goldens(golden: dict[str, Any]) -> str:
         )
         for case in golden["cases"]
     ]
-    return _table(("seed", "cell_px", *RUNTIMES), rows)
+    return table(("seed", "cell_px", *RUNTIMES), rows)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ RUNTIMES: Final = tuple(_MODULES)
 
 
 class Model:
-    """One TFLite model with one input and one output, on one thread.
+    """One TFLite model with one input, on one thread.
 
     Args:
         path: The ``.tflite`` file.
@@ -43,7 +43,7 @@ class Model:
         )
         self._interpreter.allocate_tensors()
         (self._input,) = self._interpreter.get_input_details()
-        (self._output,) = self._interpreter.get_output_details()
+        self._outputs = self._interpreter.get_output_details()
 
     @property
     def input(self) -> dict[str, Any]:
@@ -52,8 +52,14 @@ class Model:
 
     @property
     def output(self) -> dict[str, Any]:
-        """Shape, dtype, scale and zero point of the output."""
-        return _details(self._output)
+        """Shape, dtype, scale and zero point of the only output."""
+        (only,) = self._outputs
+        return _details(only)
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """Shape, dtype, scale and zero point of every output; a float tensor has scale and zero point 0."""
+        return [_details(tensor) for tensor in self._outputs]
 
     @property
     def tensor_types(self) -> set[str]:
@@ -61,7 +67,7 @@ class Model:
         return {np.dtype(t["dtype"]).name for t in self._interpreter.get_tensor_details()}
 
     def run(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Run one input through the model.
+        """Run one input through a model with one output.
 
         Args:
             pixels: Raw input, of the model's shape and dtype.
@@ -69,10 +75,14 @@ class Model:
         Returns:
             The raw output, a copy.
         """
-        self._interpreter.set_tensor(self._input["index"], pixels)
-        self._interpreter.invoke()
-        output: npt.NDArray[np.uint8] = self._interpreter.get_tensor(self._output["index"])
+        (output,) = self.run_all(pixels)
         return output
+
+    def run_all(self, values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Run one input, of the model's shape and dtype; return a copy of every raw output, in order."""
+        self._interpreter.set_tensor(self._input["index"], values)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(tensor["index"]) for tensor in self._outputs]
 
 
 def versions(*distributions: str) -> dict[str, str]:

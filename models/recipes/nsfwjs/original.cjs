@@ -10,7 +10,6 @@
 // Its answer on standard output: five float32, in nsfwjs's order of classes. All little-endian.
 "use strict";
 
-const fs = require("node:fs");
 const { createRequire } = require("node:module");
 const path = require("node:path");
 
@@ -24,9 +23,7 @@ function source() {
   const folder = path.join("models", MODULES[name]);
   const model = inPackage(path.join(folder, "model.min.js"));
   const names = model.weightsManifest.flatMap((group) => group.paths);
-  const shards = names.map((shard) => inPackage(path.join(folder, `${shard}.min.js`)));
-  // As nsfwjs finds them: each module exports its shard's base64 text.
-  fs.writeSync(1, ""); // fail here, not half-way, if nobody listens
+  const shards = names.map((shard) => inPackage(path.join(folder, `${shard}.min.js`))); // base64
   process.stdout.write(JSON.stringify({ model, shards_base64: shards }));
 }
 
@@ -49,31 +46,19 @@ async function start() {
 async function run() {
   const { tf, classifier } = await start();
   let pending = Buffer.alloc(0);
-  const parts = [];
-  let received = 0;
-  let wanted = HEADER_BYTES;
   for await (const chunk of process.stdin) {
-    parts.push(chunk);
-    received += chunk.length;
-    while (received >= wanted) {
-      pending = Buffer.concat(parts);
-      const height = pending.readUInt32LE(0);
-      const width = pending.readUInt32LE(4);
-      const frame = HEADER_BYTES + height * width * 3;
-      if (pending.length >= frame) {
-        const values = Int32Array.from(pending.subarray(HEADER_BYTES, frame));
-        const output = tf.tidy(() => classifier.infer(tf.tensor3d(values, [height, width, 3], "int32")));
-        const answer = Float32Array.from(await output.data());
-        output.dispose();
-        process.stdout.write(Buffer.from(answer.buffer));
-        pending = pending.subarray(frame);
-        wanted = HEADER_BYTES;
-      } else {
-        wanted = frame;
-      }
-      parts.length = 0;
-      parts.push(pending);
-      received = pending.length;
+    pending = Buffer.concat([pending, chunk]);
+    for (;;) {
+      if (pending.length < HEADER_BYTES) break;
+      const shape = [pending.readUInt32LE(0), pending.readUInt32LE(4), 3];
+      const end = HEADER_BYTES + shape[0] * shape[1] * shape[2];
+      if (pending.length < end) break;
+      const values = Int32Array.from(pending.subarray(HEADER_BYTES, end));
+      const output = tf.tidy(() => classifier.infer(tf.tensor3d(values, shape, "int32")));
+      const answer = Float32Array.from(await output.data());
+      output.dispose();
+      process.stdout.write(Buffer.from(answer.buffer));
+      pending = pending.subarray(end);
     }
   }
 }

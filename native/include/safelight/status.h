@@ -13,9 +13,12 @@ enum class Status : std::uint32_t {
   kBadRulesTable = 3,       // a rules table of the wrong size or with a value outside the ladder
   kBufferTooSmall = 4,      // the caller's buffer cannot hold the answer
   kStructSizeMismatch = 5,  // the caller was compiled against another layout of a C struct
+  kBadPicture = 6,          // sizes, strides and buffer lengths of a picture do not fit together, or buffers overlap
+  kOutOfRange = 7,          // a rotation, crop, size, scale, landmark or alignment that is not possible
+  kKernelUnavailable = 8,   // this build or this CPU does not have the machine code asked for
 };
 
-inline constexpr std::uint32_t kStatusCount = 6;
+inline constexpr std::uint32_t kStatusCount = 9;
 
 // A sentence that says what was wrong; static storage, never null.
 const char* status_message(Status status) noexcept;

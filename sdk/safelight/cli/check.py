@@ -45,6 +45,20 @@ EXIT_FAILED = 1
     help="TFLite runtime.",
 )
 @click.option(
+    "--tier",
+    type=click.Choice(["auto", "live", "full"]),
+    default="auto",
+    show_default=True,
+    help="How closely to look.",
+)
+@click.option(
+    "--isolation",
+    type=click.Choice(["none", "process"]),
+    default="none",
+    show_default=True,
+    help="Run the detectors in a process of their own.",
+)
+@click.option(
     "--trigger",
     multiple=True,
     metavar="KIND=VALUE",
@@ -58,6 +72,8 @@ def check(
     country: str | None,
     lang: tuple[str, ...],
     runtime: str,
+    tier: str,
+    isolation: str,
     trigger: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -80,7 +96,7 @@ def check(
 
     worst = Action.ALLOW
     failed = False
-    with Guard(profile, runtime=runtime, test_mode=test_mode, concurrency=1) as guard:
+    with Guard(profile, runtime=runtime, tier=tier, isolation=isolation, test_mode=test_mode, concurrency=1) as guard:
         with quiet_runtime():
             guard.prepare()
         for name in _progress(files, quiet=as_json):

@@ -12,9 +12,10 @@ from safelight import __version__
 from safelight._build import build_info
 from safelight.builtin_data import builtin_files, read_builtin
 from safelight.cli.models import verify_one
-from safelight.cli.output import console, print_json
+from safelight.cli.output import console, print_json, quiet_runtime
 from safelight.decision import State
 from safelight.errors import DataError
+from safelight.measure import load_plan, measure, save_plan
 from safelight.runtime import RUNTIMES, model_ids, runtime_status
 
 
@@ -28,9 +29,13 @@ class Check:
 
 
 @click.command()
+@click.option("--measure", "measure_device", is_flag=True, help="Measure this device, and remember the result.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def doctor(as_json: bool) -> None:
+def doctor(measure_device: bool, as_json: bool) -> None:
     """Check this installation. Exits 1 when it could not protect somebody."""
+    if measure_device:
+        with quiet_runtime():
+            save_plan(measure())
     checks = run_checks()
     healthy = all(check.ok is not False for check in checks)
     if as_json:
@@ -75,6 +80,7 @@ def run_checks() -> list[Check]:
     checks.append(
         Check("models", bool(usable and model_ids()), f"{len(model_ids())} built in, {usable} usable runtimes")
     )
+    checks.append(_speed())
     checks.append(Check("network", None, "no part of this installation opens a connection"))
     checks.append(Check("reporting", None, "off; this version has none"))
     return checks
@@ -89,6 +95,19 @@ def _builtin_data() -> Check:
             problems.append(str(error))
     detail = " ".join(problems) or f"{len(builtin_files())} files match the digests compiled in"
     return Check("built-in data", not problems, detail)
+
+
+def _speed() -> Check:
+    device_plan = load_plan()
+    if device_plan is None:
+        return Check("speed", None, "not measured on this device; run: safelight doctor --measure")
+    return Check(
+        "speed",
+        None,
+        f"tier {device_plan.tier} for single pictures; live {device_plan.live_ms} ms, full {device_plan.full_ms} ms "
+        f"a look; a live gate looks at {device_plan.frames_per_second} frames a second "
+        f"(every {device_plan.look_at_every}. of 30)",
+    )
 
 
 def _library(name: str) -> Check:

@@ -7,6 +7,7 @@ import time
 
 import click
 
+from safelight.cli.measure_models import bench, card, evaluate
 from safelight.cli.output import console, print_json, quiet_runtime
 from safelight.decision import State
 from safelight.errors import ModelError, UsageError
@@ -15,7 +16,12 @@ from safelight.runtime import RUNTIMES, Model, load_manifest, model_ids, runtime
 
 @click.group()
 def models() -> None:
-    """The built-in models: list them, verify them."""
+    """The built-in models: list, verify, time and evaluate them, read their cards."""
+
+
+models.add_command(bench)
+models.add_command(card)
+models.add_command(evaluate)
 
 
 @models.command("list")

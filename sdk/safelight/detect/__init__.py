@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from safelight.detect.base import PictureDetector, worst_findings
-from safelight.detect.nudity import NudityDetector
+from safelight.detect.vision import TIERS, VisionDetector
 
-__all__ = ["NudityDetector", "PictureDetector", "worst_findings"]
+__all__ = ["TIERS", "PictureDetector", "VisionDetector", "worst_findings"]

@@ -1,91 +1,66 @@
-"""Nudity evidence from one int8 classifier: a score, and a label by the thresholds in its ``config.json``."""
+"""Nudity: independent int8 classifiers, each with its own calibrated score and label."""
 
 from __future__ import annotations
 
-import threading
+import numpy as np
+import numpy.typing as npt
 
-from safelight.decision import Finding, FindingKind, Label, State
-from safelight.errors import ClosedError, ModelError
-from safelight.media import Image, fit
-from safelight.runtime import Model, NudityManifest, expect_task
+from safelight import _image
+from safelight.decision import Label
+from safelight.detect.ready import ReadyModel
+from safelight.media import Image
+from safelight.runtime import NudityManifest, expect_task
 
 
-class NudityDetector:
-    """Runs a nudity model; thread-safe.
+class NudityClassifier:
+    """One opinion."""
 
-    The model is loaded and verified on first use (or by :meth:`prepare`). When that fails, the detector
-    stays up and answers every picture with the failure's state.
+    def __init__(self, model: ReadyModel) -> None:
+        self.id = model.id
+        self._model = model
 
-    Args:
-        model_id: a model with task ``nudity``.
-        runtime: as for :class:`~safelight.runtime.Model`.
-    """
+    def score(
+        self, image: Image, *, crop: tuple[float, float, float, float] | None = None, turn_degrees: int = 0
+    ) -> float:
+        """Calibrated score in [0, 1] of a picture, a part of it, or it turned.
 
-    kinds = (FindingKind.NUDITY,)
-
-    def __init__(self, model_id: str = "open_nsfw_v1", *, runtime: str = "auto") -> None:
-        self.id = model_id
-        self._runtime = runtime
-        self._lock = threading.Lock()
-        self._model: Model | None = None
-        self._failure: ModelError | None = None
-        self._closed = False
-
-    def prepare(self) -> State:
-        """Load and verify the model now instead of at the first picture.
-
-        Returns:
-            ``OK``, or the state that every picture will get.
+        Args:
+            image: any picture.
+            crop: left, top, right, bottom in pixels of ``image.pixels``; all of it when left out.
+            turn_degrees: clockwise, applied to the whole picture; not together with ``crop``.
 
         Raises:
-            ClosedError: after :meth:`close`.
+            ModelError: the model cannot be used or failed.
         """
-        try:
-            self._ready()
-        except ModelError as error:
-            return State(error.state)
-        return State.OK
+        model = self._model.get()
+        manifest = expect_task(model.manifest, NudityManifest)
+        (output,) = model.run(_tensor(image, manifest, crop, turn_degrees))
+        own = sum(float(output[0, manifest.labels.index(label)]) for label in manifest.explicit_labels)
+        own = min(1.0, max(0.0, own))
+        return manifest.calibration.apply(own) if manifest.calibration is not None else own
 
-    def _ready(self) -> Model:
-        with self._lock:
-            if self._closed:
-                raise ClosedError("this detector was closed; make a new Guard to go on.")
-            if self._failure is not None:
-                raise self._failure
-            if self._model is None:
-                try:
-                    self._model = Model(self.id, runtime=self._runtime)
-                except ModelError as error:
-                    self._failure = error
-                    raise
-            return self._model
+    def label(self, score: float) -> Label:
+        """The label of a calibrated score, by the thresholds in ``config.json``."""
+        thresholds = expect_task(self._model.get().manifest, NudityManifest).thresholds
+        if score >= thresholds.explicit:
+            return Label.EXPLICIT
+        return Label.SUGGESTIVE if score >= thresholds.suggestive else Label.NONE
 
-    def detect(self, image: Image) -> tuple[Finding, ...]:
-        """Score one picture: ``float`` in [0, 1], the sum over the manifest's explicit labels."""
-        try:
-            model = self._ready()
-            manifest = expect_task(model.manifest, NudityManifest)
-            (scores,) = model.run(
-                fit(image, resize_px=manifest.preprocess.resize_px, crop_px=manifest.preprocess.crop_px)
-            )
-        except ModelError as error:
-            return (Finding(FindingKind.NUDITY, State(error.state), model=self.id),)
-        except MemoryError:
-            return (Finding(FindingKind.NUDITY, State.OUT_OF_MEMORY, model=self.id),)
-        own = min(1.0, float(sum(scores[0, manifest.labels.index(label)] for label in manifest.explicit_labels)))
-        score = manifest.calibration.apply(own) if manifest.calibration is not None else own
-        if score >= manifest.thresholds.explicit:
-            label = Label.EXPLICIT
-        elif score >= manifest.thresholds.suggestive:
-            label = Label.SUGGESTIVE
-        else:
-            label = Label.NONE
-        return (Finding(FindingKind.NUDITY, State.OK, label, score, self.id),)
 
-    def close(self) -> None:
-        """Give the model's memory back."""
-        with self._lock:
-            self._closed = True
-            if self._model is not None:
-                self._model.close()
-                self._model = None
+def _tensor(
+    image: Image,
+    manifest: NudityManifest,
+    crop: tuple[float, float, float, float] | None,
+    turn_degrees: int,
+) -> npt.NDArray[np.uint8]:
+    (width, height), (crop_width, crop_height) = manifest.preprocess.resize_px, manifest.preprocess.crop_px
+    tensor: npt.NDArray[np.uint8] = _image.prepare(
+        image.pixels,
+        resize_px=(width, height),
+        # A turned picture is read whole: area_px is upright, and the strip beyond it is under a pixel wide.
+        crop=None if turn_degrees else (crop or image.area_px),
+        rotation=turn_degrees,
+        window=((width - crop_width) // 2, (height - crop_height) // 2, crop_width, crop_height),
+        filter=manifest.preprocess.filter,
+    )
+    return tensor

@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from safelight.media._sniff import DECODED_FORMATS
+    from safelight.media._options import Containers, MotionPhoto
+    from safelight.media._sniff import DECODED_FORMATS, available_formats
+    from safelight.media.frame import Frame, FrameFormat
     from safelight.media.image import Image, Loaded, NotJudged, Pictures
     from safelight.media.limits import Limits
     from safelight.media.load import ImageSource, load_image
@@ -18,18 +20,28 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DECODED_FORMATS",
+    "Containers",
+    "Frame",
+    "FrameFormat",
     "Image",
     "ImageSource",
     "Limits",
     "Loaded",
+    "MotionPhoto",
     "NotJudged",
     "Pictures",
+    "available_formats",
     "fit",
     "load_image",
 ]
 
 _HOME = {
     "DECODED_FORMATS": "_sniff",
+    "Containers": "_options",
+    "Frame": "frame",
+    "FrameFormat": "frame",
+    "MotionPhoto": "_options",
+    "available_formats": "_sniff",
     "Image": "image",
     "ImageSource": "load",
     "Limits": "limits",

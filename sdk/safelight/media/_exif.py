@@ -1,7 +1,8 @@
-"""EXIF orientation, and nothing else of EXIF.
+"""EXIF orientation, and nothing else of EXIF (thumbnails are searched for, not parsed: ``_jpeg.Thumbnails``).
 
 Read here rather than by Pillow: Pillow warns on damaged EXIF (an exception under ``-W error``) and parses
-far more than one number. Whatever is damaged means "upright", as viewers do.
+far more than one number. Whatever is damaged means "upright", as viewers do. An orientation that XMP states
+(``tiff:Orientation``) is ignored, as viewers ignore it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from PIL import Image as PilImage
 _ORIENTATION_TAG = 0x0112
 _TYPES = {1: 1, 3: 2, 4: 4}  # BYTE, SHORT, LONG: bytes a value
 _MAX_ENTRIES = 1_000  # a real IFD0 has some 20; bounds the loop
+
+_COMPRESSION_TAG = 0x0103
+_STRIPS_TAG = 0x0111
 
 _TRANSPOSE = {
     2: PilImage.Transpose.FLIP_LEFT_RIGHT,
@@ -53,6 +57,28 @@ def orientation(exif: bytes) -> int:
     except struct.error:
         return 1
     return 1
+
+
+def has_raw_thumbnail(exif: bytes) -> bool:
+    """Whether the second directory describes a thumbnail that is no JPEG: uncompressed rows of pixels."""
+    tiff = exif[6:] if exif[:6] == b"Exif\0\0" else exif
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return False
+    try:
+        (at,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, at)
+        (at,) = struct.unpack_from(order + "I", tiff, at + 2 + 12 * count)
+        if not at:
+            return False
+        (count,) = struct.unpack_from(order + "H", tiff, at)
+        values = {}
+        for n in range(min(count, _MAX_ENTRIES)):
+            tag, value = struct.unpack_from(order + "H6xH", tiff, at + 2 + 12 * n)
+            values[tag] = value
+    except struct.error:
+        return False
+    return values.get(_COMPRESSION_TAG) == 1 and _STRIPS_TAG in values
 
 
 def upright(picture: PilImage.Image, value: int) -> PilImage.Image:

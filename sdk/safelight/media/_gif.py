@@ -118,8 +118,8 @@ class GifFile:
         if not self._frames:
             raise broken("gif_no_picture")
 
-    def frames(self, short_side_px: int | None) -> Iterator[Rendered]:
-        """Decode and compose one by one. ``short_side_px`` has no use here: GIF has no reduced scale."""
+    def frames(self) -> Iterator[Rendered]:
+        """Decode and compose one by one, at full scale: GIF has no other."""
         canvas = PilImage.new("RGBA", self._canvas)
         for index, frame in enumerate(self._frames):
             box = (frame.left, frame.top, frame.left + frame.width_px, frame.top + frame.height_px)

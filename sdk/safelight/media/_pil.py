@@ -37,8 +37,8 @@ class PilSource:
         self.width_px, self.height_px = _exif.upright_size(*picture.size, self._orientation)
         self._only = self._render(0) if self.frame_count == 1 else None
 
-    def frames(self, short_side_px: int | None) -> Iterator[Rendered]:
-        """The frames, one by one. ``short_side_px`` has no use here: the picture is the caller's."""
+    def frames(self) -> Iterator[Rendered]:
+        """The frames, one by one, as large as the caller holds them."""
         if self._only is not None:
             yield self._only
             return
@@ -55,7 +55,8 @@ class PilSource:
     def _render(self, index: int) -> Rendered:
         turned = _exif.upright(_to_rgb(self._picture), self._orientation)
         width, height = _exif.upright_size(*self._picture.size, self._orientation)
-        return Rendered(turned, index, width, height)
+        profile = self._picture.info.get("icc_profile")
+        return Rendered(turned, index, width, height, profile=profile if isinstance(profile, bytes) else b"")
 
 
 def _to_rgb(picture: PilImage.Image) -> PilImage.Image:

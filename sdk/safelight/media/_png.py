@@ -1,9 +1,9 @@
 """PNG and APNG: walk the chunks ourselves, then inflate exactly the image data.
 
 Checksums of everything that makes pixels are verified and the end chunk must be there, so a file that was
-cut short or changed is known whatever the host did to Pillow's global switches. Texts, profiles and the
-like are skipped by length and never parsed. An animation is composed here, frame by frame on one canvas,
-each frame decoded as a still picture.
+cut short or changed is known whatever the host did to Pillow's global switches. Texts and the like are skipped
+by length and never parsed; EXIF gives its orientation and its thumbnails, a profile a second look. An animation
+is composed here, frame by frame on one canvas, each frame decoded as a still picture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Final
 from PIL import Image as PilImage
 
 from safelight.decision import State
-from safelight.media import _exif
+from safelight.media import _exif, _icc
+from safelight.media._jpeg import Thumbnails
 from safelight.media._refuse import Refused, Steps, broken, check_animation, check_size
 from safelight.media.limits import Limits
 from safelight.media.views import Rendered
@@ -68,6 +69,7 @@ class PngFile:
         self._palette: bytes | None = None
         self._transparency: bytes | None = None
         self._gamma = 0
+        self._profile: bytes | None = None
         self._orientation: int | None = None
         self._default: _Frame | None = None  # a default picture that is no part of the animation
         self._frames: list[_Frame] = []
@@ -80,6 +82,7 @@ class PngFile:
 
     def _walk(self, data: bytes, limits: Limits) -> None:
         steps = Steps(limits)
+        self._thumbnails = Thumbnails(limits, steps)
         view = memoryview(data)
         at = 8
         claimed_frames: int | None = None
@@ -131,8 +134,12 @@ class PngFile:
                 self._transparency = bytes(body)
             elif kind == b"gAMA" and length == 4:
                 self._gamma = int.from_bytes(body, "big")
-            elif kind == b"eXIf" and self._orientation is None:
-                self._orientation = _exif.orientation(bytes(body))
+            elif kind == b"eXIf":
+                block = bytes(body)
+                self._orientation = self._orientation or _exif.orientation(block)
+                self._thumbnails.search(block, "exif_thumbnail")
+            elif kind == b"iCCP" and self._profile is None:
+                self._profile = _icc.inflate(body)
             elif kind == b"acTL":
                 if claimed_frames is not None or length != 8 or idat_state != "before":
                     raise broken("apng_structure")
@@ -182,8 +189,8 @@ class PngFile:
             raise Refused(State.TOO_LARGE, "frames")
         self._frames.append(_Frame(left, top, width, height, dispose, blend))
 
-    def frames(self, short_side_px: int | None) -> Iterator[Rendered]:
-        """Decode and compose one by one. ``short_side_px`` has no use here: PNG has no reduced scale."""
+    def frames(self) -> Iterator[Rendered]:
+        """Decode and compose one by one, at full scale: PNG has no other."""
         readings: list[tuple[str, list[int] | None]] = [("", None)]
         table = _gamma_table(self._gamma)
         if table is not None:
@@ -192,7 +199,11 @@ class PngFile:
             for reading, lut in readings:
                 shown = picture if lut is None else _apply(picture, lut)
                 turned = _exif.upright(shown, self._orientation or 1)
-                yield Rendered(turned, index, self.width_px, self.height_px, reading)
+                # A profile counts instead of the gamma.
+                profile = b"" if reading else self._profile or b""
+                yield Rendered(turned, index, self.width_px, self.height_px, reading, profile=profile)
+        yield from self._thumbnails.frames(0, self._orientation or 1)
+        self._thumbnails.check()
 
     def _pictures(self) -> Iterator[PilImage.Image]:
         if self._default is not None:

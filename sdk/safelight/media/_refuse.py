@@ -20,8 +20,14 @@ def broken(detail_id: str) -> Refused:
     return Refused(State.DECODE_FAILED, detail_id)
 
 
-def check_size(width_px: int, height_px: int, limits: Limits) -> None:
+def check_size(width_px: int, height_px: int, limits: Limits, max_pixels: int | None = None) -> None:
     """Refuse a picture by its claimed size, before anything is decoded.
+
+    Args:
+        width_px: as claimed.
+        height_px: as claimed.
+        limits: of this call.
+        max_pixels: in place of ``limits.max_pixels``, for a format with a bound of its own.
 
     Raises:
         Refused: ``TOO_LARGE``, ``TOO_SMALL``, or ``DECODE_FAILED`` for an empty one.
@@ -30,7 +36,7 @@ def check_size(width_px: int, height_px: int, limits: Limits) -> None:
         raise broken("size_zero")
     if width_px > limits.max_side_px or height_px > limits.max_side_px:
         raise Refused(State.TOO_LARGE, "side")
-    if width_px * height_px > limits.max_pixels:
+    if width_px * height_px > (limits.max_pixels if max_pixels is None else max_pixels):
         raise Refused(State.TOO_LARGE, "pixels")
     if width_px < limits.min_side_px or height_px < limits.min_side_px:
         raise Refused(State.TOO_SMALL, "side")

@@ -8,19 +8,25 @@ from typing import Final, Literal
 from safelight.decision import State
 from safelight.media._refuse import Refused
 
-Format = Literal["JPEG", "PNG", "GIF", "WEBP"]
+#: The readers; that of ``HEIF`` reads AVIF too.
+Format = Literal["JPEG", "PNG", "GIF", "WEBP", "BMP", "HEIF"]
 
-#: The formats that are looked into; every other kind of media is ``NO_DECODER``.
-DECODED_FORMATS: Final[tuple[Format, ...]] = ("JPEG", "PNG", "WEBP", "GIF")
+#: The formats that are looked into; every other kind of media is ``NO_DECODER``. AVIF needs Pillow 11.3 or later
+#: built with it, HEIF the extra ``[heic]``; see :func:`available_formats`.
+DECODED_FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIF")
 
 # Media that this layer has no decoder for, by their first bytes. They are media all the same: the answer
-# is "could not look", never "nothing to see".
+# is "could not look", never "nothing to see". On purpose:
+# TIFF is a family of formats (fax codings, tiles, raw sensor data) behind a library with a long list of memory
+# errors, and no phone makes or gallery shows it. SVG is a program that draws. JPEG 2000 and camera raw are like
+# TIFF, JPEG XL has no decoder in Pillow. An icon (ICO, ICNS) is a directory of small pictures of which every
+# viewer chooses another one; nobody sends a photo as an icon. A video needs a decoder of its own.
 _OTHER_MEDIA: Final = (
     (0, b"II*\0"),  # TIFF, and most camera raw files
     (0, b"MM\0*"),
     (0, b"II+\0"),  # BigTIFF
     (0, b"MM\0+"),
-    (4, b"ftyp"),  # HEIC, AVIF, MP4, MOV, 3GP, CR3
+    (4, b"ftyp"),  # MP4, MOV, 3GP, CR3; HEIC and AVIF say so in their brands
     (4, b"moov"),  # QuickTime without a type box
     (4, b"mdat"),
     (4, b"wide"),
@@ -32,6 +38,10 @@ _OTHER_MEDIA: Final = (
     (0, b"8BPS"),  # Photoshop
     (0, b"\0\0\1\0"),  # ICO
     (0, b"\0\0\2\0"),  # CUR
+    (0, b"icns"),
+    (40, b" EMF"),
+    (0, b"\xd7\xcd\xc6\x9a"),  # WMF
+    (0, b"\1\0\x09\0\0\3"),
     (8, b"AVI "),
     (0, b"FLV\1"),
     (0, b"OggS"),
@@ -58,6 +68,27 @@ _SVG: Final = re.compile(rb"<svg[\s>/]|<!DOCTYPE\s+svg", re.IGNORECASE)
 _SVG_WINDOW_BYTES: Final = 4_096
 _BMP_HEADERS: Final = (12, 16, 40, 52, 56, 64, 108, 124)  # "BM" alone is also text: look at the header's size
 _TS_PACKET_BYTES: Final = 188
+_PICTURE_BRANDS: Final = re.compile(rb"mif[12]|msf1|hei[cxms]|hev[cxms]|avi[fs]|miaf")
+_MAX_BRANDS_BYTES: Final = 512
+
+_ARCHIVES: Final = (
+    (0, b"PK\3\4", "zip"),
+    (0, b"PK\5\6", "zip"),  # an empty one
+    (0, b"PK\7\x08", "zip"),  # one of several volumes
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole"),  # Word, Excel and PowerPoint before 2007; objects in later ones
+    (0, b"7z\xbc\xaf\x27\x1c", "archive"),
+    (0, b"Rar!\x1a\7", "archive"),
+    (0, b"\xfd7zXZ\0", "archive"),
+    (0, b"BZh", "archive"),
+    (0, b"\x28\xb5\x2f\xfd", "archive"),  # Zstandard
+    (0, b"\4\x22\x4d\x18", "archive"),  # LZ4
+    (0, b"LZIP", "archive"),
+    (0, b"MSCF", "archive"),
+    (0, b"\x1f\x9d", "archive"),
+    (257, b"ustar", "archive"),
+)
+_PDF_WINDOW_BYTES: Final = 1_024  # readers accept bytes before it
 
 
 def sniff(data: bytes) -> Format:
@@ -74,15 +105,59 @@ def sniff(data: bytes) -> Format:
         return "GIF"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    if _is_bmp(data):
+        return "BMP"
+    if _is_heif(data):
+        return "HEIF"
     if _other_media(data):
         raise Refused(State.NO_DECODER, "other_media")
     raise Refused(State.NOT_MEDIA, "unknown_content" if data else "empty")
 
 
+def archive_kind(data: bytes) -> str:
+    """``zip``, ``gzip``, ``pdf``, ``ole`` or ``archive`` for a container of other files, else nothing."""
+    for at, magic, kind in _ARCHIVES:
+        if data.startswith(magic, at):
+            return kind
+    return "pdf" if b"%PDF-" in data[:_PDF_WINDOW_BYTES] else ""
+
+
+def available_formats() -> tuple[str, ...]:
+    """Those of :data:`DECODED_FORMATS` that this installation can decode. Imports Pillow."""
+    from PIL import features
+
+    missing = set()
+    if not features.check("webp"):
+        missing.add("WEBP")
+    try:
+        from PIL import AvifImagePlugin
+
+        if not AvifImagePlugin.SUPPORTED:
+            missing.add("AVIF")
+    except ImportError:  # Pillow before 11.3
+        missing.add("AVIF")
+    try:
+        import pillow_heif  # noqa: F401
+    except ImportError:
+        missing.add("HEIF")
+    return tuple(name for name in DECODED_FORMATS if name not in missing)
+
+
+def _is_bmp(data: bytes) -> bool:
+    return data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADERS
+
+
+def _is_heif(data: bytes) -> bool:
+    """Whether an ISO base media file says that it holds pictures rather than a film."""
+    if data[4:8] != b"ftyp":
+        return False
+    brands = data[8 : min(max(int.from_bytes(data[:4], "big"), 16), _MAX_BRANDS_BYTES)]
+    # Behind the first brand stands its version.
+    return any(_PICTURE_BRANDS.fullmatch(brands[n : n + 4]) for n in range(0, len(brands), 4) if n != 4)
+
+
 def _other_media(data: bytes) -> bool:
     if any(data.startswith(magic, at) for at, magic in _OTHER_MEDIA):
-        return True
-    if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
         return True
     if _PNM.match(data):
         return True

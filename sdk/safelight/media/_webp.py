@@ -13,7 +13,8 @@ from PIL import Image as PilImage
 from PIL import features
 
 from safelight.decision import State
-from safelight.media import _exif
+from safelight.media import _exif, _icc
+from safelight.media._jpeg import Thumbnails
 from safelight.media._refuse import Refused, Steps, broken, check_animation, check_size
 from safelight.media.limits import Limits
 from safelight.media.views import Rendered
@@ -31,6 +32,7 @@ class WebpFile:
             raise Refused(State.NO_DECODER, "webp_not_built")
         self._data = data
         self._orientation = 1
+        self._profile: bytes | None = None
         self._canvas = (0, 0)
         frames, animated = self._walk(data, limits)
         if animated != (frames > 0):
@@ -48,6 +50,7 @@ class WebpFile:
 
     def _walk(self, data: bytes, limits: Limits) -> tuple[int, bool]:
         steps = Steps(limits)
+        self._thumbnails = Thumbnails(limits, steps)
         end = 8 + int.from_bytes(data[4:8], "little")
         kind = data[12:16]
         body = data[20:30]
@@ -79,13 +82,18 @@ class WebpFile:
                 frames += 1
                 if frames > limits.max_frames:
                     raise Refused(State.TOO_LARGE, "frames")
-            elif data[at : at + 4] == b"EXIF" and not oriented:
-                self._orientation, oriented = _exif.orientation(data[at + 8 : at + 8 + length]), True
+            elif data[at : at + 4] == b"EXIF":
+                block = data[at + 8 : at + 8 + length]
+                if not oriented:
+                    self._orientation, oriented = _exif.orientation(block), True
+                self._thumbnails.search(block, "exif_thumbnail")
+            elif data[at : at + 4] == b"ICCP" and self._profile is None:
+                self._profile = _icc.check_profile(data[at + 8 : at + 8 + length])
             at += 8 + length + (length & 1)
         return frames, animated
 
-    def frames(self, short_side_px: int | None) -> Iterator[Rendered]:
-        """Decode one by one. ``short_side_px`` has no use here: Pillow decodes WebP at full scale only."""
+    def frames(self) -> Iterator[Rendered]:
+        """Decode one by one, at full scale: Pillow knows no other for WebP."""
         # Imported by name so that Pillow does not import every plugin it has in search of this one.
         from PIL import WebPImagePlugin
 
@@ -98,4 +106,6 @@ class WebpFile:
                 # A copy only where the file object is about to move on to the next frame.
                 picture: PilImage.Image = file if self.frame_count == 1 else file.copy()
                 turned = _exif.upright(picture, self._orientation)
-                yield Rendered(turned, index, self.width_px, self.height_px)
+                yield Rendered(turned, index, self.width_px, self.height_px, profile=self._profile or b"")
+        yield from self._thumbnails.frames(0, self._orientation)
+        self._thumbnails.check()

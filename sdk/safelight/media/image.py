@@ -76,10 +76,11 @@ class Pictures:
     A ``Pictures`` belongs to one thread at a time.
 
     Attributes:
-        format: ``JPEG``, ``PNG``, ``WEBP``, ``GIF``, ``PIL`` or ``ARRAY``.
-        width_px: of the whole picture, upright.
-        height_px: of the whole picture, upright.
-        frame_count: frames in the input, repeated ones included.
+        format: one of ``DECODED_FORMATS``, ``ZIP``, ``GZIP``, ``FRAME``, ``PIL`` or ``ARRAY``.
+        width_px: of the whole (first) picture, upright; 0 for a container, which has none of its own.
+        height_px: as above.
+        frame_count: pictures in the input, repeated ones included, thumbnails not; 0 for a container: unknown
+            before it is unpacked.
     """
 
     format: str

@@ -23,7 +23,14 @@ class Limits:
             animated GIF 30 MB. One input is held in memory once, its compressed pixels for a while twice.
         max_pixels: of one still picture, width times height. 2**26 = 67.1 million: a 64-megapixel phone
             picture (9248 x 6936 = 64.1 million) fits. Pillow keeps 4 bytes a pixel and we hand on 3: 470 MB,
-            measured 490 MiB for JPEG and 700 MiB for PNG with alpha. A JPEG at reduced scale needs far less.
+            measured 490 MiB for JPEG and 700 MiB for PNG with alpha. A colour profile far from sRGB adds 4 bytes.
+        max_scaled_jpeg_pixels: of a JPEG in one scan that is decoded at reduced scale: then only the reduced size
+            takes memory, which must itself be within ``max_pixels``. 200 million: the 200-megapixel phones
+            (16,320 x 12,240); a file of 33 MB took 90 MiB and 0.8 s. A progressive JPEG keeps coefficients of
+            all pixels in memory and stays under ``max_pixels``.
+        max_heif_pixels: of one HEIC or AVIF picture, in all its tiles. 3 * 2**24 = 50.3 million: a 48-megapixel
+            phone picture (8,064 x 6,048) fits. Measured at that size: 350 MiB for HEIC and 470 MiB for AVIF,
+            with alpha and full chroma 570 and 620 MiB.
         max_webp_pixels: of one WebP picture. 2**25 = 33.6 million: Pillow decodes every WebP with libwebp's
             animation decoder, which holds two canvases and hands over a third, so 20 bytes a pixel, 670 MB.
         max_animation_pixels: of one canvas of an animation. 2**24 = 16.8 million (4096 x 4096): an
@@ -39,7 +46,14 @@ class Limits:
         max_scan_pixels: JPEG pixels times scans. 2**30: a progressive file pays for every pixel in every
             scan, so a few hundred bytes a scan could cost minutes. 16 scans of the largest picture; libjpeg
             writes 10.
-        max_blocks: segments, chunks or sub-blocks of a container. 1,000,000: a 64 MiB GIF in full 255-byte
+        max_container_members: entries of a ZIP, nested ones included. 10,000: a large text book in EPUB has 2,000.
+        max_container_bytes: inflated from one input in all. 2**28 = 256 MiB: every entry's first bytes, and
+            pictures and texts whole.
+        max_container_ratio: inflated to stored bytes of an entry over 1 MiB. 200: text reaches 20, a flat
+            drawing as BMP 100; deflate could do 1,032.
+        max_container_pixels: pixels of all pictures in a container, frames included, at full size. 2**30: 89
+            pictures of 12 megapixels; as PNG they take some 30 s, as JPEG at reduced scale 5 s.
+        max_blocks: segments, chunks, boxes or sub-blocks of a file. 1,000,000: a 64 MiB GIF in full 255-byte
             sub-blocks has 263,000; walking a million takes about a second.
     """
 
@@ -47,11 +61,17 @@ class Limits:
     max_pixels: int = 1 << 26
     max_animation_pixels: int = 1 << 24
     max_webp_pixels: int = 1 << 25
+    max_scaled_jpeg_pixels: int = 200_000_000
+    max_heif_pixels: int = 3 << 24
     max_side_px: int = 32_767
     min_side_px: int = 16
     max_frames: int = 1_000
     max_total_decoded_pixels: int = 1 << 29
     max_scan_pixels: int = 1 << 30
+    max_container_members: int = 10_000
+    max_container_bytes: int = 1 << 28
+    max_container_ratio: int = 200
+    max_container_pixels: int = 1 << 30
     max_blocks: int = 1_000_000
 
     def __post_init__(self) -> None:

@@ -2,10 +2,11 @@
 
     source → bytes | pixels → (sniff, size, structure: nothing decoded yet) → Pictures → frame by frame → views
 
-Pillow decodes JPEG, PNG and GIF image data here through ``PIL.Image.frombytes`` after we have walked the
-container; only WebP goes through ``PIL.Image.open``, and only with that one format allowed. So no parser of
-any other format, of metadata or of text is ever reached, and no result depends on a process-wide switch of
-Pillow or of ``warnings``.
+Pillow decodes JPEG, PNG, GIF and BMP image data here through ``PIL.Image.frombytes`` after we have walked the
+file; only WebP goes through ``PIL.Image.open``, and only with that one format allowed. HEIC and AVIF decoders get
+a file that we have written ourselves. So no parser of any other format, of metadata or of text is ever reached,
+and no result depends on a process-wide switch of Pillow or of ``warnings``. LittleCMS sees a colour profile only
+where it is far from sRGB.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import inspect
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final, Protocol, Union
+from typing import BinaryIO, Final, Union, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +23,21 @@ from PIL import Image as PilImage
 
 from safelight.decision import State
 from safelight.errors import MediaNotFoundError, UnsupportedInputError, UsageError
+from safelight.media import _icc
+from safelight.media import frame as _frame
 from safelight.media import limits as _limits
+from safelight.media._bmp import BmpFile
+from safelight.media._container import ContainerFile, Reader
 from safelight.media._gif import GifFile
+from safelight.media._heif import HeifFile
 from safelight.media._jpeg import JpegFile
+from safelight.media._options import Containers, MotionPhoto, Options
 from safelight.media._pil import PilSource
 from safelight.media._png import PngFile
 from safelight.media._refuse import Refused, check_size
-from safelight.media._sniff import sniff
+from safelight.media._sniff import archive_kind, sniff
 from safelight.media._webp import WebpFile
+from safelight.media.frame import Frame
 from safelight.media.image import Image, Loaded, NotJudged, Pictures
 from safelight.media.limits import Limits
 from safelight.media.views import Rendered, digest, views
@@ -44,6 +52,7 @@ ImageSource = Union[
     BinaryIO,
     PilImage.Image,
     "npt.NDArray[np.uint8]",
+    Frame,
 ]
 
 _READ_CHUNK_BYTES: Final = 1 << 20
@@ -53,23 +62,32 @@ _EXPECTED: Final = (
 )
 
 
-class _Reader(Protocol):
-    """What every reader of this layer offers once it has been built without refusing."""
-
-    format: str
-    width_px: int
-    height_px: int
-    frame_count: int
-
-    def frames(self, short_side_px: int | None) -> Iterator[Rendered]: ...
-
-
-_READERS: Final[dict[str, Callable[[bytes, Limits], _Reader]]] = {
+_READERS: Final[dict[str, Callable[[bytes, Options], Reader]]] = {
     "JPEG": JpegFile,
-    "PNG": PngFile,
-    "GIF": GifFile,
-    "WEBP": WebpFile,
+    "PNG": lambda data, options: PngFile(data, options.limits),
+    "GIF": lambda data, options: GifFile(data, options.limits),
+    "WEBP": lambda data, options: WebpFile(data, options.limits),
+    "BMP": lambda data, options: BmpFile(data, options.limits),
+    "HEIF": HeifFile,
 }
+
+
+def _open_reader(data: bytes, options: Options) -> Reader:
+    if options.containers == "look_inside":
+        kind = _container_kind(data)
+        if kind in ("zip", "gzip"):
+            return ContainerFile(data, options, _open_reader)
+        if kind:
+            raise Refused(State.NO_DECODER, kind)
+    return _READERS[sniff(data)](data, options)
+
+
+def _container_kind(data: bytes) -> str:
+    try:
+        sniff(data)
+    except Refused as refused:
+        return archive_kind(data) if refused.state is State.NOT_MEDIA else ""
+    return ""
 
 
 def load_image(
@@ -78,6 +96,8 @@ def load_image(
     limits: Limits = _limits.DEFAULT,
     color: str = "RGB",
     short_side_px: int | None = None,
+    containers: Containers = "not_media",
+    motion_photo: MotionPhoto = "hold",
 ) -> Loaded:
     """Turn ``source`` into the pictures that somebody may see in it, or say why that cannot be.
 
@@ -87,13 +107,22 @@ def load_image(
     Args:
         source: a path (``str`` or ``os.PathLike``); encoded bytes (``bytes`` is content, never a path); a
             seekable binary file object, read from its start whatever its position, which is put back; a PIL
-            image, neither changed nor closed; or ``uint8[H, W, 3]``, ``uint8[H, W, 4]`` (with alpha) or
-            ``uint8[H, W]`` (grey) of any strides, copied.
+            image, neither changed nor closed; ``uint8[H, W, 3]``, ``uint8[H, W, 4]`` (with alpha) or
+            ``uint8[H, W]`` (grey) of any strides, copied; or a :class:`Frame`, copied too: its buffer may be
+            reused as soon as this returns.
         limits: what the input may cost.
-        color: channel order of an array, ``"RGB"`` or ``"BGR"`` (then also BGRA). Encoded files and PIL
+        color: channel order of an array, ``"RGB"`` or ``"BGR"`` (then also BGRA). Encoded files, frames and PIL
             images say so themselves.
         short_side_px: short side that the consumer needs, at least 1. A JPEG may then be decoded at 1/2, 1/4
             or 1/8 scale, its short side staying at least twice this. ``None`` decodes in full.
+        containers: what a ZIP (office documents and electronic books too), gzip, PDF or other archive is:
+            ``"not_media"``, or ``"look_inside"``: the pictures in a ZIP or gzip are looked at, what in it cannot
+            be looked at is a state, and PDF and all other archives are ``NO_DECODER``. A container in which there
+            is nothing to look at ends with ``NOT_MEDIA``, ``container_without_pictures``.
+        motion_photo: what becomes of a photo that carries a clip, as many phones make them. ``"hold"``: the photo
+            is looked at, and the clip, which cannot be, is a ``NO_DECODER`` as the last item. ``"still_only"``:
+            the clip is passed over. Use that only where the clip is not shown or sent along, or is checked apart:
+            a photo and its clip need not show the same.
 
     Returns:
         :class:`Pictures`, or :class:`NotJudged` with ``DECODE_FAILED``, ``NOT_MEDIA``, ``NO_DECODER``,
@@ -101,7 +130,7 @@ def load_image(
 
     Raises:
         UnsupportedInputError: ``source`` is of a type, shape or dtype that is not taken.
-        UsageError: ``color`` or ``short_side_px`` is out of range, or the file object is closed.
+        UsageError: an argument is out of its range, or the file object is closed.
         MediaNotFoundError: the file does not exist or cannot be read. The message holds no path.
 
     Example:
@@ -120,44 +149,51 @@ def load_image(
         isinstance(short_side_px, bool) or not isinstance(short_side_px, int) or short_side_px < 1
     ):
         raise UsageError("short_side_px: expected None or a whole number above 0; give the model's input side")
+    for name, value, choices in (
+        ("containers", containers, get_args(Containers)),
+        ("motion_photo", motion_photo, get_args(MotionPhoto)),
+    ):
+        if not isinstance(value, str) or value not in choices:
+            raise UsageError(f"{name}: got an unknown choice, expected one of {', '.join(choices)}; choose one")
+    options = Options(limits, short_side_px, containers, motion_photo)
     try:
         if isinstance(source, PilImage.Image):
-            return _pictures(lambda: PilSource(source, limits), short_side_px)
+            return _pictures(lambda: PilSource(source, limits))
         if isinstance(source, np.ndarray):
-            return _from_array(source, color, limits, short_side_px)
+            return _from_array(source, color, limits)
+        if isinstance(source, Frame):
+            return _from_frame(source, limits)
         data = _read(source, limits)
-        return _pictures(lambda: _READERS[sniff(data)](data, limits), short_side_px)
+        return _pictures(lambda: _open_reader(data, options))
     except Refused as refused:
         return NotJudged(refused.state, refused.detail_id)
 
 
-def _pictures(build: Callable[[], _Reader], short_side_px: int | None) -> Loaded:
+def _pictures(build: Callable[[], Reader]) -> Loaded:
     try:
         reader = build()
     except Exception as error:  # noqa: BLE001 - hostile content meets three libraries: all they raise is a state
         return _not_judged(error)
-
-    def decode() -> Iterator[Image | NotJudged]:
-        return _decode(reader, short_side_px)
-
-    return Pictures(reader.format, reader.width_px, reader.height_px, reader.frame_count, decode)
+    return Pictures(reader.format, reader.width_px, reader.height_px, reader.frame_count, lambda: _decode(reader))
 
 
-def _decode(reader: _Reader, short_side_px: int | None) -> Iterator[Image | NotJudged]:
+def _decode(reader: Reader) -> Iterator[Image | NotJudged]:
     seen: set[bytes] = set()
+    readings = _icc.Readings()
     looked = False
     failure: NotJudged | None = None
     try:
-        for rendered in reader.frames(short_side_px):
-            if reader.frame_count > 1:
+        for rendered in reader.frames():
+            if reader.frame_count != 1:
                 # The same picture twice needs one look; animations hold and loop.
                 mark = digest(rendered)
                 if mark in seen:
                     continue
                 seen.add(mark)
-            for image in views(rendered):
-                looked = True
-                yield image
+            for reading in readings.of(rendered):
+                for image in views(reading):
+                    looked = True
+                    yield image
     except Exception as error:  # noqa: BLE001 - as above, in whatever frame it happens
         failure = _not_judged(error)
     if failure is None and not looked:
@@ -181,18 +217,19 @@ def _not_judged(error: Exception) -> NotJudged:
 
 
 class _ArraySource:
-    format = "ARRAY"
     frame_count = 1
 
-    def __init__(self, rendered: Rendered) -> None:
-        self._rendered = rendered
-        self.width_px, self.height_px = rendered.picture.size
+    def __init__(self, pixels: npt.NDArray[np.uint8], format: str) -> None:
+        self.format = format
+        self.height_px, self.width_px = pixels.shape[:2]
+        picture = PilImage.fromarray(np.ascontiguousarray(pixels))
+        self._rendered = Rendered(picture, 0, self.width_px, self.height_px)
 
-    def frames(self, short_side_px: int | None) -> Iterator[Rendered]:
+    def frames(self) -> Iterator[Rendered]:
         yield self._rendered
 
 
-def _from_array(array: npt.NDArray[np.uint8], color: str, limits: Limits, short_side_px: int | None) -> Loaded:
+def _from_array(array: npt.NDArray[np.uint8], color: str, limits: Limits) -> Loaded:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and channels not in (3, 4)):
         raise UnsupportedInputError(
@@ -203,17 +240,32 @@ def _from_array(array: npt.NDArray[np.uint8], color: str, limits: Limits, short_
     check_size(width, height, limits)
     if channels == 4:
         rgba = array[..., (2, 1, 0, 3)] if color == "BGR" else array
-        picture = PilImage.fromarray(np.ascontiguousarray(rgba))
-        return _pictures(lambda: _ArraySource(Rendered(picture, 0, width, height)), short_side_px)
+        source = _ArraySource(rgba, "ARRAY")
+        return _pictures(lambda: source)
     # Copied once, here: what the caller does to the array afterwards changes nothing.
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     if array.ndim == 2:
         pixels[...] = array[..., np.newaxis]
     else:
         pixels[...] = array[..., ::-1] if color == "BGR" else array
+    return _opaque(pixels, "ARRAY")
+
+
+def _from_frame(frame: Frame, limits: Limits) -> Loaded:
+    check_size(frame.width, frame.height, limits)
+    # Copied once, here: the host may reuse its buffer as soon as this returns.
+    pixels = _frame.upright(_frame.to_colours(frame), frame.rotation)
+    if pixels.shape[2] == 4:
+        source = _ArraySource(pixels, "FRAME")
+        return _pictures(lambda: source)
+    return _opaque(pixels, "FRAME")
+
+
+def _opaque(pixels: npt.NDArray[np.uint8], format: str) -> Pictures:
+    height, width = pixels.shape[:2]
     pixels.setflags(write=False)
     image = Image(pixels, width, height, (0.0, 0.0, float(width), float(height)))
-    return Pictures("ARRAY", width, height, 1, lambda: iter((image,)))
+    return Pictures(format, width, height, 1, lambda: iter((image,)))
 
 
 # --- bytes ----------------------------------------------------------------------------------------------

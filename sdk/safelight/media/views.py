@@ -9,6 +9,10 @@ reading, as separate pictures, so that none can hide behind another:
   Hence ``over_white``, ``over_black`` and, when it differs from both, ``under_alpha``.
 * **PNG gamma** (``gamma/…``): some viewers apply ``gAMA``, some do not; "double vision" pictures live on it.
 * **CMYK JPEG without an Adobe marker** (``inverse/…``): viewers disagree on which end of the scale is ink.
+* **Colour profiles** (``icc/…``): some viewers apply them, some do not; see ``_icc.py``.
+* **Thumbnails** (``exif_thumbnail/…``, ``thumbnail/…``): galleries show the small picture inside the file, which
+  need not be the large one made smaller.
+* **HEIC and AVIF** (``whole/…``): the area outside a clean aperture, which some viewers show.
 * **GIF frames outside the logical screen** (``screen/…``): some viewers crop to the screen, some enlarge it.
 """
 
@@ -38,6 +42,7 @@ class Rendered:
         full_width_px: size of the whole picture, upright.
         full_height_px: as above.
         area_px: as in :class:`Image`; ``None`` for all of it.
+        profile: the ICC profile that the file gives for it, or nothing.
         reading: ``""``, or which of several readings of the file this is, e.g. ``gamma``.
     """
 
@@ -47,6 +52,7 @@ class Rendered:
     full_height_px: int
     reading: str = ""
     area_px: tuple[float, float, float, float] | None = None
+    profile: bytes = b""
 
 
 def views(rendered: Rendered) -> Iterator[Image]:
@@ -83,7 +89,7 @@ def _over(picture: PilImage.Image, ground: tuple[int, int, int]) -> tuple[npt.ND
     width, height = picture.size
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     differs = False
-    for top, bottom, strip in _strips(picture):
+    for top, bottom, strip in strips(picture):
         colours = strip.convert("RGB")
         over = PilImage.new("RGB", strip.size, ground)
         over.paste(colours, mask=strip.getchannel("A"))
@@ -98,13 +104,13 @@ def to_array(picture: PilImage.Image) -> npt.NDArray[np.uint8]:
     """The colours of an RGB or RGBA picture as a fresh read-only ``uint8[H, W, 3]``."""
     width, height = picture.size
     pixels = np.empty((height, width, 3), dtype=np.uint8)
-    for top, bottom, strip in _strips(picture):
+    for top, bottom, strip in strips(picture):
         pixels[top:bottom] = np.asarray(strip.convert("RGB") if strip.mode == "RGBA" else strip)
     pixels.setflags(write=False)
     return pixels
 
 
-def _strips(picture: PilImage.Image) -> Iterator[tuple[int, int, PilImage.Image]]:
+def strips(picture: PilImage.Image) -> Iterator[tuple[int, int, PilImage.Image]]:
     """Top, bottom and rows of a picture, a mebipixel at a time: no second whole copy in memory."""
     width, height = picture.size
     rows = max(1, _STRIP_PX // max(1, width))
@@ -117,6 +123,6 @@ def digest(rendered: Rendered) -> bytes:
     """16 bytes that are the same for the same picture and, by design of the hash, for no other."""
     picture = rendered.picture
     state = blake2b(f"{rendered.reading} {picture.mode} {picture.size}".encode(), digest_size=16)
-    for _, _, strip in _strips(picture):
+    for _, _, strip in strips(picture):
         state.update(strip.tobytes())
     return state.digest()

@@ -8,7 +8,7 @@ from math import nan
 
 from safelight import _native
 from safelight.decision import Action, AgeBand, Event, Finding, FindingKind, Label, State
-from safelight.errors import NativeError, SafelightError, UsageError
+from safelight.errors import raise_for_status
 from safelight.policy.rules import Rules
 
 _BANDS = {band: number for number, band in enumerate(AgeBand)}
@@ -17,15 +17,6 @@ _KINDS = {kind: number for number, kind in enumerate(FindingKind)}
 _STATES = {state: number for number, state in enumerate(State)}
 _LABELS = {label: number for number, label in enumerate(Label)}
 _REASONS: tuple[str, ...] = tuple(_native.words()["reason"])
-
-# Every native status in one place. The bindings hand over numbers only; a test walks all of them.
-_STATUS_EXCEPTIONS: dict[int, type[SafelightError]] = {
-    1: NativeError,  # null argument: a fault of the binding
-    2: UsageError,  # unknown word
-    3: UsageError,  # bad rules table
-    4: NativeError,  # buffer too small
-    5: NativeError,  # struct size mismatch
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +56,3 @@ def decide(findings: Iterable[Finding], *, band: AgeBand, event: Event, rules: R
     status, action, reasons = _native.evaluate(rules.table.pack(), _BANDS[band], _EVENTS[event], encoded)
     raise_for_status(status)
     return Verdict(Action(action), tuple(_REASONS[reason] for reason in reasons))
-
-
-def raise_for_status(status: int) -> None:
-    """Turn a native status into its exception; 0 passes."""
-    if status:
-        raise _STATUS_EXCEPTIONS.get(status, NativeError)(_native.status_message(status))

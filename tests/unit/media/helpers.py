@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import struct
+import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image as PilImage
-from safelight.media import Image, NotJudged, load_image
+from safelight.media import Image, Limits, NotJudged, _bmff, available_formats, load_image
+from safelight.media._refuse import Steps
 
 
 def pattern(width: int = 40, height: int = 28, seed: int = 0) -> np.ndarray:
@@ -174,3 +178,180 @@ def gif_frame(
 def gif(*frames: bytes, screen: tuple[int, int] = (40, 28), palette: Sequence[tuple[int, int, int]] = ()) -> bytes:
     table = b"".join(bytes(colour) for colour in palette).ljust(768, b"\0")
     return b"GIF89a" + struct.pack("<HHBBB", *screen, 0xF7, 0, 0) + table + b"".join(frames) + b";"
+
+
+# --- HEIC and AVIF ------------------------------------------------------------------------------------------
+
+
+def needs(kind: str) -> None:
+    """Skip a test whose decoder is not installed here."""
+    if kind not in available_formats():
+        pytest.skip(f"no decoder for {kind} in this installation")
+
+
+def heic(*pictures: np.ndarray, **options: Any) -> bytes:
+    """Near-lossless HEIC of one or several pictures, the first one primary."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    out = io.BytesIO()
+    file = pillow_heif.from_pillow(PilImage.fromarray(pictures[0]))
+    for picture in pictures[1:]:
+        file.add_from_pillow(PilImage.fromarray(picture))
+    file.save(out, quality=95, chroma=444, **options)
+    return out.getvalue()
+
+
+def avif(*pictures: np.ndarray, **options: Any) -> bytes:
+    needs("AVIF")
+    options = {"quality": 95, "subsampling": "4:4:4", "speed": 10, **options}
+    if len(pictures) > 1:
+        return encode_frames(pictures, "AVIF", **options)
+    return encode(pictures[0], "AVIF", **options)
+
+
+@dataclass
+class HeifItem:
+    """An item for :func:`heif_file`; properties are kind, body, essential."""
+
+    kind: bytes
+    content: bytes
+    properties: list[tuple[bytes, bytes, bool]]
+    references: dict[bytes, list[int]] = field(default_factory=dict)
+    hidden: bool = False
+    protected: bool = False
+
+    def add(self, kind: bytes, body: bytes, essential: bool = False) -> HeifItem:
+        return replace(self, properties=[*self.properties, (kind, body, essential)])
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def full_box(kind: bytes, version: int, flags: int, body: bytes) -> bytes:
+    return box(kind, struct.pack(">I", version << 24 | flags) + body)
+
+
+def heif_items(data: bytes) -> list[HeifItem]:
+    """The items of a file made by an encoder, to build other files from."""
+    steps = Steps(Limits())
+    for kind, start, end in _bmff.boxes(data, 0, len(data), steps):
+        if kind == b"meta":
+            meta = _bmff.read_meta(data, start, end, steps)
+            return [
+                HeifItem(
+                    item.kind,
+                    b"".join(data[a:b] for a, b in item.extents),
+                    [(*meta.properties[index - 1], essential) for index, essential in item.properties],
+                    dict(item.references),
+                    item.hidden,
+                )
+                for item in meta.items.values()
+            ]
+    raise AssertionError("no meta box")
+
+
+def heif_file(items: Sequence[HeifItem], *, primary: int = 1, brand: bytes = b"heic", after: bytes = b"") -> bytes:
+    """A file of these items, numbered from 1."""
+    properties = [p for item in items for p in item.properties]
+    infe = b"".join(
+        full_box(b"infe", 2, int(item.hidden), struct.pack(">HH4sB", n, item.protected, item.kind, 0))
+        for n, item in enumerate(items, 1)
+    )
+    ipma, at = b"", 0
+    for n, item in enumerate(items, 1):
+        ipma += struct.pack(">HB", n, len(item.properties))
+        for _, _, essential in item.properties:
+            at += 1
+            ipma += struct.pack(">H", essential << 15 | at)
+    iref = b"".join(
+        box(kind, struct.pack(f">HH{len(to)}H", n, len(to), *to))
+        for n, item in enumerate(items, 1)
+        for kind, to in item.references.items()
+    )
+
+    def meta(at: int) -> bytes:
+        iloc = b""
+        for n, item in enumerate(items, 1):
+            iloc += struct.pack(">HHHII", n, 0, 1, at, len(item.content))
+            at += len(item.content)
+        return full_box(
+            b"meta",
+            0,
+            0,
+            full_box(b"hdlr", 0, 0, bytes(4) + b"pict" + bytes(13))
+            + full_box(b"pitm", 0, 0, struct.pack(">H", primary))
+            + full_box(b"iloc", 0, 0, struct.pack(">HH", 0x4400, len(items)) + iloc)
+            + full_box(b"iinf", 0, 0, struct.pack(">H", len(items)) + infe)
+            + (full_box(b"iref", 0, 0, iref) if iref else b"")
+            + box(
+                b"iprp",
+                box(b"ipco", b"".join(box(kind, body) for kind, body, _ in properties))
+                + full_box(b"ipma", 0, 1, struct.pack(">I", len(items)) + ipma),
+            ),
+        )
+
+    head = box(b"ftyp", brand + bytes(4) + b"mif1" + brand)
+    start = len(head) + len(meta(0)) + 8
+    return head + meta(start) + box(b"mdat", b"".join(item.content for item in items)) + after
+
+
+# --- colour profiles ----------------------------------------------------------------------------------------
+
+SRGB_COLUMNS = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))
+
+
+def curve(values: Sequence[float]) -> bytes:
+    """A tone curve as a table of linear light."""
+    table = np.clip(np.round(np.array(values) * 65_535), 0, 65_535).astype(">u2").tobytes()
+    return b"curv" + bytes(4) + struct.pack(">I", len(values)) + table
+
+
+def gamma_curve(gamma: float) -> bytes:
+    return b"curv" + bytes(4) + struct.pack(">IH", 1, round(256 * gamma))
+
+
+def srgb_curve() -> bytes:
+    x = np.linspace(0, 1, 1_024)
+    return curve(list(np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)))
+
+
+def icc(
+    *curves: bytes, columns: Sequence[Sequence[float]] = SRGB_COLUMNS, space: bytes = b"RGB ", **extra: bytes
+) -> bytes:
+    """A display profile of one (grey) or three curves and a matrix."""
+    tags: dict[bytes, bytes] = {}
+    if space == b"GRAY":
+        tags[b"kTRC"] = curves[0]
+    else:
+        for name, value, column in zip((b"r", b"g", b"b"), (*curves, *curves, *curves)[:3], columns, strict=True):
+            tags[name + b"TRC"] = value
+            tags[name + b"XYZ"] = b"XYZ " + bytes(4) + struct.pack(">3i", *(round(v * 65_536) for v in column))
+    tags[b"wtpt"] = b"XYZ " + bytes(4) + struct.pack(">3i", 63_190, 65_536, 54_061)
+    tags.update({name.encode(): body for name, body in extra.items()})
+    table, bodies = struct.pack(">I", len(tags)), b""
+    start = 128 + 4 + 12 * len(tags)
+    for name, body in tags.items():
+        table += struct.pack(">4sII", name, start + len(bodies), len(body))
+        bodies += body + bytes(-len(body) % 4)
+    head = struct.pack(">I4sI4s4s4s", 132 + len(table) - 4 + len(bodies), b"lcms", 0x02400000, b"mntr", space, b"XYZ ")
+    head += struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp" + bytes(4 + 4 + 4 + 4 + 8 + 4)
+    head += struct.pack(">3i", 63_190, 65_536, 54_061)
+    return head.ljust(128, b"\0") + table + bodies
+
+
+def inverting_profile() -> bytes:
+    """Shows a picture as its negative."""
+    x = np.linspace(0, 1, 1_024)
+    linear = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+    return icc(curve(list(linear[::-1])))
+
+
+# --- containers of files ------------------------------------------------------------------------------------
+
+
+def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return out.getvalue()

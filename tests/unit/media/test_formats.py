@@ -169,7 +169,8 @@ def test_jpeg_behind_a_jpeg_is_looked_at() -> None:
 
 def test_bytes_behind_a_jpeg_that_are_no_picture_are_no_failure() -> None:
     clip = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 40 + b"\xff\xd8\xff" + bytes(50)
-    assert only(encode(pattern(), "JPEG") + clip).width_px == 40
+    assert only(encode(pattern(), "JPEG") + clip, motion_photo="still_only").width_px == 40
+    assert only(encode(pattern(), "JPEG") + clip.replace(b"ftyp", b"ftyq")).width_px == 40
 
 
 def test_broken_jpeg_right_behind_a_jpeg_is_a_failure() -> None:
@@ -190,12 +191,13 @@ def test_broken_jpeg_right_behind_a_jpeg_is_a_failure() -> None:
         (b"<html><body>words</body></html>", State.NOT_MEDIA),
         (b"BM is how this sentence starts, no bitmap", State.NOT_MEDIA),
         (bytes(5_000), State.NOT_MEDIA),
-        (b"\0\0\0\x1cftypheic" + bytes(40), State.NO_DECODER),
-        (b"\0\0\0\x1cftypavif" + bytes(40), State.NO_DECODER),
+        (b"\0\0\0\x1cftypheic" + bytes(40), State.DECODE_FAILED),
+        (b"\0\0\0\x1cftypavif" + bytes(40), State.DECODE_FAILED),
         (b"\0\0\0\x20ftypisom" + bytes(40), State.NO_DECODER),
         (b"II*\0" + bytes(40), State.NO_DECODER),
         (b"MM\0*" + bytes(40), State.NO_DECODER),
-        (b"BM" + bytes(12) + b"\x28\0\0\0" + bytes(40), State.NO_DECODER),
+        (b"BM" + bytes(12) + b"\x28\0\0\0" + bytes(40), State.DECODE_FAILED),
+        (b"BM" + bytes(12) + b"\x40\0\0\0" + bytes(70), State.NO_DECODER),
         (b"\xff\x0a" + bytes(40), State.NO_DECODER),
         (b"\0\0\0\x0cJXL \r\n\x87\n", State.NO_DECODER),
         (b"\x1a\x45\xdf\xa3" + bytes(40), State.NO_DECODER),
@@ -216,7 +218,7 @@ def test_other_content(data: bytes, state: State) -> None:
 
 
 def test_other_formats_that_pillow_could_open_are_never_opened() -> None:
-    for kind in ("BMP", "TIFF", "PPM", "ICO", "JPEG2000", "TGA", "PCX"):
+    for kind in ("TIFF", "PPM", "ICO", "ICNS", "JPEG2000", "TGA", "PCX"):
         try:
             data = encode(pattern(), kind)
         except (OSError, KeyError):  # a build without that encoder

@@ -14,7 +14,7 @@ import pytest
 import safelight
 from PIL import Image as PilImage
 from safelight.errors import UsageError
-from safelight.media import DECODED_FORMATS, Limits, fit
+from safelight.media import DECODED_FORMATS, Limits, available_formats, fit
 from safelight.media.limits import PILLOW_WARNING_PX
 from unit.media.helpers import encode, encode_frames, look, only, pattern
 
@@ -111,4 +111,5 @@ def test_naming_the_package_loads_neither_numpy_nor_pillow() -> None:
 
 
 def test_decoded_formats() -> None:
-    assert set(DECODED_FORMATS) == {"JPEG", "PNG", "WEBP", "GIF"}
+    assert set(DECODED_FORMATS) == {"JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIF"}
+    assert {"JPEG", "PNG", "GIF", "BMP"} <= set(available_formats()) <= set(DECODED_FORMATS)

@@ -1,0 +1,1 @@
+"""Parts that the recipes of both age models share: face chips, measurements, cards."""

@@ -1,0 +1,1 @@
+"""Recipe of the ``blazeface_short`` models."""

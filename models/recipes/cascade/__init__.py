@@ -1,0 +1,1 @@
+"""Measures several nudity models together, as a tier uses them."""
