@@ -78,6 +78,10 @@ std::tuple<std::uint32_t, std::uint32_t, std::vector<std::uint32_t>> evaluate(
   return {static_cast<std::uint32_t>(status), static_cast<std::uint32_t>(outcome.action), std::move(reasons)};
 }
 
+constexpr char kDefaultRulesJson[] =
+#include "default_rules_json.inc"
+    ;
+
 py::bytes default_rules() {
   const policy::Rules& rules = policy::default_rules();
   std::string packed;
@@ -131,6 +135,7 @@ PYBIND11_MODULE(_native, module) {
   module.attr("COMPILER") = kCompiler;
   module.attr("STATUS_COUNT") = safelight::kStatusCount;
   module.def("evaluate", &evaluate, py::arg("packed_rules"), py::arg("band"), py::arg("event"), py::arg("findings"));
+  module.attr("DEFAULT_RULES_JSON") = kDefaultRulesJson;
   module.def("default_rules", &default_rules);
   module.def("words", &words);
   module.def("builtin_files", &builtin_files);

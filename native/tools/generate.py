@@ -101,12 +101,19 @@ def default_rules_inc() -> str:
     )
 
 
+def default_rules_json_inc() -> str:
+    """The default rules document itself, as a C++ string literal."""
+    text = (PACKAGE / "policy" / "default_rules.json").read_text(encoding="utf-8")
+    return "".join(json.dumps(line + "\n") + "\n" for line in text.splitlines())
+
+
 def write_all(out: Path) -> None:
     """Write every generated file; one that would not change keeps its time stamp."""
     out.mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("version.inc", version_inc()),
         ("default_rules.inc", default_rules_inc()),
+        ("default_rules_json.inc", default_rules_json_inc()),
         ("builtin_data.inc", builtin_data_inc()),
     ):
         target = out / name

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from safelight.guard import Guard
-    from safelight.media import Limits
+    from safelight.media import Frame, Limits
     from safelight.policy import Profile, Rules
 
 _HOME = {
@@ -68,6 +68,7 @@ _HOME = {
         "errors",
     ),
     "Guard": "guard",
+    "Frame": "media",
     "Limits": "media",
     "Profile": "policy",
     "Rules": "policy",
@@ -83,6 +84,7 @@ __all__ = [
     "Event",
     "Finding",
     "FindingKind",
+    "Frame",
     "Guard",
     "HelpService",
     "Label",

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 VERSION: str
 COMPILER: str
 STATUS_COUNT: int
+DEFAULT_RULES_JSON: str
 
 def evaluate(
     packed_rules: bytes, band: int, event: int, findings: Sequence[tuple[int, int, int, float]]

@@ -14,7 +14,7 @@ from safelight.decision import Action, AgeBand, Event, FindingKind
 from safelight.detect.plugins import installed_plugins
 from safelight.detect.tiers import load_tiers
 from safelight.errors import ModelError
-from safelight.media import DECODED_FORMATS
+from safelight.media import available_formats
 from safelight.notices import load_builtin
 from safelight.policy import Rules
 from safelight.runtime import load_manifest, model_ids
@@ -34,7 +34,7 @@ def capabilities() -> dict[str, Any]:
         "events": [event.value for event in Event],
         "age_bands": [band.value for band in AgeBand],
         "actions": [action.name for action in Action],
-        "picture_formats": list(DECODED_FORMATS),
+        "picture_formats": list(available_formats()),
         "rules": {"id": rules.id, "version": rules.version},
         "notice_languages": [notices.catalogue.lang] if notices.catalogue is not None else [],
         "help": {

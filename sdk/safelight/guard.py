@@ -140,7 +140,7 @@ class Guard:
         """Decide about one picture. Every frame of an animated picture is looked at.
 
         Args:
-            source: a path, ``bytes``, a binary file object, a ``PIL.Image.Image`` or ``uint8[H,W,3]``.
+            source: a path, ``bytes``, a binary file object, a ``PIL.Image.Image``, ``uint8[H,W,3]`` or a ``Frame``.
             event: what is about to happen.
             color: channel order of an array: ``RGB`` or ``BGR``.
 
@@ -249,7 +249,15 @@ class Guard:
             raise ClosedError("this guard was closed; make a new Guard to go on.")
 
     def _look_at(self, source: Any, color: str) -> Iterator[Finding]:
-        loaded = load_image(source, limits=self.limits, color=color, short_side_px=_SHORT_SIDE_PX)
+        documents = self.rules.document(self.profile.band)
+        loaded = load_image(
+            source,
+            limits=self.limits,
+            color=color,
+            short_side_px=_SHORT_SIDE_PX,
+            containers=documents.containers,
+            motion_photo=documents.motion_photo,
+        )
         if isinstance(loaded, NotJudged):
             yield Finding(FindingKind.MEDIA, loaded.state)
         else:

@@ -273,3 +273,34 @@ def test_country_in_any_case(country: str) -> None:
 def test_a_faulty_profile_is_refused_with_the_right_values(arguments: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="expected"):
         Profile(**arguments)  # type: ignore[arg-type]
+
+
+def _zip_with(name: str, data: bytes) -> bytes:
+    import zipfile
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("band", "level", "reasons"),
+    [
+        ("under_10", 10, ("NOT_MEDIA",)),
+        ("13_15", 10, ()),
+        ("13_15", 255, ("NUDITY_EXPLICIT",)),
+        ("adult", 10, ()),
+    ],
+)
+def test_documents_are_held_or_looked_into_by_age_band(band: str, level: int, reasons: tuple[str, ...]) -> None:
+    with Guard(Profile(band), detectors=[Stub()]) as guard:
+        assert guard.check_image(_zip_with("a.png", _png(level))).reasons == reasons
+
+
+def test_a_camera_frame() -> None:
+    from safelight import Frame
+
+    with Guard(Profile("10_12"), detectors=[Stub()]) as guard:
+        white = Frame(bytes([255]) * (64 * 48) + bytes([128]) * (64 * 24), "nv21", width=64, height=48)
+        assert guard.check_image(white, event="capture").action is Action.BLOCK

@@ -31,8 +31,17 @@ _SEXY_LIMIT: Final = 0.5
 _NEAREST_SHOWN: Final = 5
 #: What the table of "sexy" says, in words; written after reading it.
 _SEXY_ADVICE: Final = {
-    "mobilenet_v2": "TODO",
-    "mid": "TODO",
+    "mobilenet_v2": (
+        "**Not recommended** from this model: it would speak on\n"
+        "about as many benign pictures again as porn + hentai does, a sandbar, a Dobermann and a stage among them.\n"
+        "Leaving it out may miss nude pictures, which upstream files under “sexy”; how many cannot be measured here."
+    ),
+    "mid": (
+        "**Possible, for the mildest step only** (offering\n"
+        "a blur, say), not as a part of the score: it speaks on none of these pictures, and upstream files nude\n"
+        "pictures under “sexy”. But swimwear was left out of the set, and that is where it must be expected to speak:\n"
+        "what it costs on a child's holiday pictures is not known."
+    ),
 }
 #: How the benign set names a picture: the identity of its class, then the class in words.
 _CLASS_IN_NAME: Final = re.compile(r"n\d{8}_(.+)")
@@ -69,6 +78,7 @@ def values(model_dir: Path, picture_dir: Path, work: Path) -> dict[str, str]:
         "mosaics_n": str(made["mosaics"]),
         "offsets": ", ".join(f"{label} {offset:+.2f}" for label, offset in made["logit_offsets"].items()),
         "own_resize": _own_resize(reference, config),
+        "thresholds_text": ", ".join(f"`{name}` {limit}" for name, limit in config["thresholds"].items()),
         "thresholds_agree": _thresholds_agree(reference, int8, config),
         "sexy": _sexy(reference, int8, config),
         "sexy_advice": _SEXY_ADVICE[made["variant"]],

@@ -82,9 +82,19 @@ INPUT: Final = {"shape": [1, 224, 224, 3], "dtype": "uint8", "scale": _SCALE, "z
 OUTPUT: Final = {"shape": [1, len(original.LABELS)], "dtype": "uint8", "scale": 1 / 256, "zero_point": 0}
 
 EXPLICIT_LABELS: Final = ("porn", "hentai")
-#: For porn + hentai. 0.5: the middle. 0.9: picked in an earlier look at other benign pictures. Neither is
-#: upstream's, which names none, and neither was fitted to a picture here.
-THRESHOLDS: Final = {"suggestive": 0.5, "explicit": 0.9}
+#: For porn + hentai, on the model's own scale. Upstream names none. 0.9 was picked in an earlier look at other
+#: benign pictures; "suggestive" so that about one benign picture in a hundred is nudged, on the 400 pictures of
+#: both halves. Nothing here knows what is missed.
+THRESHOLDS: Final = {
+    "nsfwjs_mid_v1": {"suggestive": 0.6, "explicit": 0.9},
+    "nsfwjs_mobilenet_v2_v1": {"suggestive": 0.8, "explicit": 0.9},
+}
+#: Where every nudity model's thresholds lie after calibration, so that scores of several can be compared.
+COMMON_SCALE: Final = (0.0, 0.5, 0.8, 1.0)
+CALIBRATION_NOTE: Final = (
+    "Puts the model's own suggestive and explicit thresholds at 0.5 and 0.8. Made on benign pictures only: equal "
+    "scores of two models mean about equal false alarms, not equal probabilities."
+)
 
 #: The rebuild is the same arithmetic in another order; a wrong pad or channel costs 1e-2 or more.
 REBUILD_TOLERANCE: Final = 1e-4
@@ -238,8 +248,13 @@ def config(variant: Variant, model: Path, licence: str) -> dict[str, Any]:
         "output": OUTPUT,
         "labels": list(original.LABELS),
         "explicit_labels": list(EXPLICIT_LABELS),
-        "thresholds": THRESHOLDS,
-        "calibration": None,
+        "thresholds": THRESHOLDS[variant.model_id],
+        "calibration": {
+            "kind": "monotone",
+            "raw": [0.0, *THRESHOLDS[variant.model_id].values(), 1.0],
+            "calibrated": list(COMMON_SCALE),
+            "note": CALIBRATION_NOTE,
+        },
     }
 
 

@@ -40,11 +40,15 @@ class NudityClassifier:
         return manifest.calibration.apply(own) if manifest.calibration is not None else own
 
     def label(self, score: float) -> Label:
-        """The label of a calibrated score, by the thresholds in ``config.json``."""
-        thresholds = expect_task(self._model.get().manifest, NudityManifest).thresholds
-        if score >= thresholds.explicit:
+        """The label of a calibrated score, by the thresholds in ``config.json`` (on the model's own scale)."""
+        manifest = expect_task(self._model.get().manifest, NudityManifest)
+
+        def calibrated(threshold: float) -> float:
+            return manifest.calibration.apply(threshold) if manifest.calibration is not None else threshold
+
+        if score >= calibrated(manifest.thresholds.explicit):
             return Label.EXPLICIT
-        return Label.SUGGESTIVE if score >= thresholds.suggestive else Label.NONE
+        return Label.SUGGESTIVE if score >= calibrated(manifest.thresholds.suggestive) else Label.NONE
 
 
 def _tensor(

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from safelight.media.image import Image, Loaded, NotJudged, Pictures
     from safelight.media.limits import Limits
     from safelight.media.load import ImageSource, load_image
-    from safelight.media.resize import fit
 
 __all__ = [
     "DECODED_FORMATS",
@@ -31,7 +30,6 @@ __all__ = [
     "NotJudged",
     "Pictures",
     "available_formats",
-    "fit",
     "load_image",
 ]
 
@@ -48,7 +46,6 @@ _HOME = {
     "Loaded": "image",
     "NotJudged": "image",
     "Pictures": "image",
-    "fit": "resize",
     "load_image": "load",
 }
 

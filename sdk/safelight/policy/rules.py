@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from safelight import _native
+from safelight.decision import AgeBand
 from safelight.errors import UsageError
 from safelight.policy.table import RulesTable, expand
 
@@ -47,7 +48,22 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     could_not_tell: list[_CouldNotTellRow]
     known_match: str
     strong_evidence: _StrongEvidence
+    documents: list[DocumentRow]
     floors: list[_FloorRow] = []
+
+
+class DocumentRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What is done with files that hold pictures: documents and archives, and photos with a clip behind them.
+
+    Attributes:
+        bands: age bands of the row.
+        containers: ``not_media`` holds every document; ``look_inside`` looks at the pictures in it.
+        motion_photo: ``hold`` holds a photo whose clip cannot be looked at; ``still_only`` looks at the still.
+    """
+
+    bands: list[str]
+    containers: Literal["not_media", "look_inside"]
+    motion_photo: Literal["hold", "still_only"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +74,21 @@ class Rules:
         id: of the document, e.g. ``safelight-default``.
         version: of the document; higher is newer.
         table: the flat form.
+        documents: what is done with files that hold pictures, by age band; the stricter way for a band that
+            no row names.
     """
 
     id: str
     version: int
     table: RulesTable
+    documents: tuple[DocumentRow, ...] = ()
+
+    def document(self, band: AgeBand) -> DocumentRow:
+        """The row for an age band."""
+        for row in self.documents:
+            if band.value in row.bands:
+                return row
+        return DocumentRow([band.value], "not_media", "hold")
 
     @classmethod
     def from_json(cls, document: bytes | str) -> Rules:
@@ -78,7 +104,7 @@ class Rules:
         if parsed.schema != 1:
             raise UsageError(f"rules document: got schema {parsed.schema}, this version reads schema 1.")
         plain: dict[str, Any] = msgspec.to_builtins(parsed)
-        return cls(id=parsed.id, version=parsed.version, table=expand(plain))
+        return cls(id=parsed.id, version=parsed.version, table=expand(plain), documents=tuple(parsed.documents))
 
     @classmethod
     def default(cls) -> Rules:
@@ -91,4 +117,4 @@ class Rules:
 
 @lru_cache(maxsize=1)
 def _default() -> Rules:
-    return Rules(id="safelight-default", version=1, table=RulesTable.unpack(_native.default_rules()))
+    return Rules.from_json(_native.DEFAULT_RULES_JSON)

@@ -73,7 +73,7 @@ class Anchors(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Thresholds(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Calibrated scores at or above which a label is given, each in (0, 1]."""
+    """Scores on the model's own scale at or above which a label is given, each in (0, 1]."""
 
     suggestive: float
     explicit: float

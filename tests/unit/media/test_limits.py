@@ -1,4 +1,4 @@
-"""Are limits checked when they are made, and does `fit` do what the models were validated with?"""
+"""Are limits checked when they are made, and do two threads see what one sees?"""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import subprocess
 import sys
 import threading
 
-import numpy as np
 import pytest
 import safelight
 from PIL import Image as PilImage
 from safelight.errors import UsageError
-from safelight.media import DECODED_FORMATS, Limits, available_formats, fit
+from safelight.media import DECODED_FORMATS, Limits, available_formats
 from safelight.media.limits import PILLOW_WARNING_PX
-from unit.media.helpers import encode, encode_frames, look, only, pattern
+from unit.media.helpers import encode, encode_frames, look, pattern
 
 
 def test_limits_stay_below_pillows_own() -> None:
@@ -36,42 +35,6 @@ def test_limits_are_whole_numbers_above_0(name: str, value: object) -> None:
 def test_limits_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Limits().max_bytes = 1  # type: ignore[misc]
-
-
-def test_fit_is_pillows_resize_of_the_whole_and_a_centre_crop() -> None:
-    picture = pattern(301, 199)
-    got = fit(only(picture), resize_px=(64, 48), crop_px=(50, 40))
-    whole = PilImage.fromarray(picture).resize((64, 48), PilImage.Resampling.BILINEAR)
-    assert np.array_equal(got, np.asarray(whole)[4:44, 7:57])
-    assert got.shape == (40, 50, 3)
-    assert got.flags.c_contiguous
-    assert not got.flags.writeable
-
-
-def test_fit_enlarges_and_other_filters() -> None:
-    image = only(pattern(20, 20))
-    assert fit(image, resize_px=(64, 64), crop_px=(64, 64)).shape == (64, 64, 3)
-    results = {
-        f: fit(image, resize_px=(9, 9), crop_px=(9, 9), filter=f).tobytes() for f in ("bilinear", "box", "bicubic")
-    }
-    assert len(set(results.values())) == 3
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"resize_px": (0, 10), "crop_px": (1, 1)},
-        {"resize_px": (10, 10), "crop_px": (11, 10)},
-        {"resize_px": (10, 10), "crop_px": (10, 11)},
-        {"resize_px": (10, 10), "crop_px": (10, -1)},
-        {"resize_px": (10.0, 10), "crop_px": (10, 10)},
-        {"resize_px": (10, 10, 10), "crop_px": (10, 10)},
-        {"resize_px": (10, 10), "crop_px": (10, 10), "filter": "lanczos"},
-    ],
-)
-def test_fit_refuses_sizes_out_of_range(options: dict[str, object]) -> None:
-    with pytest.raises(UsageError):
-        fit(only(pattern()), **options)  # type: ignore[arg-type]
 
 
 def test_two_threads_see_what_one_sees() -> None:
