@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 from PIL import ImageChops
+from safelight._image import prepare
 from safelight.decision import State
-from safelight.media import Frame, Image, fit, load_image
+from safelight.media import Frame, Image, load_image
 from unit.media.helpers import (
     HeifItem,
     avif,
@@ -73,7 +74,7 @@ def marker(width: int = 96, height: int = 72) -> np.ndarray:
 
 
 def detect(image: Image) -> bool:
-    small = fit(image, resize_px=(48, 48), crop_px=(48, 48)).mean(axis=2)
+    small = prepare(image.pixels, resize_px=(48, 48), crop=image.area_px).mean(axis=2)
     cells = small.reshape(6, 8, 6, 8).mean(axis=(1, 3))
     if cells.std() < 2:
         return False

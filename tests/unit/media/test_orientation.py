@@ -7,7 +7,8 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image as PilImage
-from safelight.media import fit, load_image
+from safelight._image import prepare
+from safelight.media import load_image
 from unit.media.helpers import (
     chunk,
     distance,
@@ -66,7 +67,7 @@ def test_area_of_a_reduced_decode_turns_along(orientation: int) -> None:
     assert reduced.width_px == 101
     left, top, right, bottom = reduced.area_px
     assert (right - left, bottom - top) == (803 / 8, 603 / 8)
-    a, b = (fit(image, resize_px=(40, 40), crop_px=(40, 40)) for image in (reduced, full))
+    a, b = (prepare(image.pixels, resize_px=(40, 40), crop=image.area_px) for image in (reduced, full))
     assert distance(a, b) < 0.6
     # A wrong side for the fraction would shift the picture by most of a pixel.
     assert np.abs(a.astype(int) - b.astype(int)).max() <= 6
