@@ -5,7 +5,8 @@
 
 ``full``: explicit if OpenNSFW reaches its explicit threshold, or Mid its own, or both reach the lower
 one at which they agree. ``live``: explicit if MobileNetV2 reaches its explicit threshold. Thresholds
-come from each ``config.json``, the agreement from ``tiers_v1.json``. The pictures are the evaluation
+come from each ``config.json``, on the model's own scale; the agreement from ``tiers_v1.json``, on the
+common scale that each model's ``calibration`` leads to. The pictures are the evaluation
 half of all three recipes (same split, same seed). ``--readme`` fills README.md from the figures of
 both runtimes.
 """
@@ -61,24 +62,30 @@ def scores(model_dir: Path, chosen: list[pictures.Picture], *, runtime: str) -> 
     return {name: np.array(values) for name, values in found.items()}
 
 
-def rules(found: dict[str, Floats], thresholds: dict[str, float], agreement: float) -> dict[str, Hits]:
+def own_scale(config: dict[str, Any], calibrated: float) -> float:
+    """Return the score on the model's own scale that its calibration maps to ``calibrated``."""
+    points = config["calibration"]
+    return calibrated if points is None else float(np.interp(calibrated, points["calibrated"], points["raw"]))
+
+
+def rules(found: dict[str, Floats], thresholds: dict[str, float], agree_at: dict[str, float]) -> dict[str, Hits]:
     """Apply every rule to the scores of one group of pictures.
 
     Args:
         found: Model, then its scores.
         thresholds: Model, then its explicit threshold.
-        agreement: Score that both models of ``full`` must reach to agree.
+        agree_at: Model, then the score that it must reach to agree, on its own scale.
 
     Returns:
         Rule in words, then which pictures it calls explicit.
     """
     main, second, live = (found[name] for name in MODELS)
     alone, other = main >= thresholds[MAIN], second >= thresholds[SECOND]
-    both = (main >= agreement) & (second >= agreement)
+    both = (main >= agree_at[MAIN]) & (second >= agree_at[SECOND])
     return {
         f"`{MAIN}` ≥ {thresholds[MAIN]}": alone,
         f"`{SECOND}` ≥ {thresholds[SECOND]}": other,
-        f"both ≥ {agreement}": both,
+        f"both: `{MAIN}` ≥ {agree_at[MAIN]:.2g} and `{SECOND}` ≥ {agree_at[SECOND]:.2g}": both,
         "**full**: any of the three": alone | other | both,
         **{
             f"{'**live**: ' if limit == thresholds[LIVE] else ''}`{LIVE}` ≥ {limit}": live >= limit
@@ -121,10 +128,11 @@ def measure(models: Path, chosen: list[pictures.Picture], *, runtime: str) -> di
     configs = {name: files.read_json(models / name / "config.json") for name in MODELS}
     thresholds = {name: config["thresholds"]["explicit"] for name, config in configs.items()}
     agreement = files.read_json(models / "tiers_v1.json")["agreement"]["each_at_least"]
+    agree_at = {name: own_scale(config, agreement) for name, config in configs.items()}
     found = {name: scores(models / name, chosen, runtime=runtime) for name in MODELS}
     plain = {name: values["plain"] for name, values in found.items()}
     changed = {name: np.concatenate([values[v] for v in pictures.VARIANTS[1:]]) for name, values in found.items()}
-    counted_plain, counted_changed = (rules(group, thresholds, agreement) for group in (plain, changed))
+    counted_plain, counted_changed = (rules(group, thresholds, agree_at) for group in (plain, changed))
     return {
         "runtime": runtime,
         "versions": versions(runtime, "numpy", "Pillow"),
