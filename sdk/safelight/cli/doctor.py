@@ -81,7 +81,11 @@ def run_checks() -> list[Check]:
         Check("models", bool(usable and model_ids()), f"{len(model_ids())} built in, {usable} usable runtimes")
     )
     checks.append(_speed())
-    checks.append(Check("network", None, "no part of this installation opens a connection"))
+    checks.append(
+        Check(
+            "network", None, "no part of Safelight opens a connection; `safelight capabilities` lists plug-ins that do"
+        )
+    )
     checks.append(Check("reporting", None, "off; this version has none"))
     return checks
 

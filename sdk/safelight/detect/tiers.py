@@ -49,8 +49,8 @@ class Subject(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How faces are found and when one counts as an adult's: all of these lean to "minor".
 
     ``tiles_per_side`` gives one layer of overlapping tiles a number: 3 means 9 tiles. A find is confirmed by a
-    second look at a window ``confirm_window`` times its side, from ``confirm_score``: of 400 pictures without a
-    person in the foreground, first looks find five times as many animals and things as people.
+    second look at a window ``confirm_window`` times its side, from ``confirm_score``: in 400 benign
+    pictures the first look found 17 people and 100 animals and things (card of blazeface_short_v1).
     """
 
     min_face_px: int

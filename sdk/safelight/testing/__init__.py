@@ -20,7 +20,7 @@ from safelight.errors import UsageError
 
 TRIGGER_MODEL = "trigger-kit"
 
-# The trigger kit has no model of its own, so its labels follow the cut-offs of DESIGN's first cascade.
+# The trigger kit has no model of its own, so its labels follow the scale that every nudity model is calibrated to.
 _SUGGESTIVE = 0.5
 _EXPLICIT = 0.8
 _MINOR = 0.5
