@@ -225,6 +225,26 @@ py::array prepare(const py::object& planes, std::array<std::uint32_t, 2> resize_
   return array;
 }
 
+py::array to_rgb(const py::object& planes, const std::string& format, std::optional<std::uint32_t> width,
+                 std::optional<std::uint32_t> height, const std::string& yuv, std::uint32_t rotation) {
+  const Borrowed picture = borrow(planes, format, yuv, rotation, width, height);
+  std::size_t scratch_bytes = 0;
+  raise_for_status(image::to_rgb_scratch_bytes(picture.view, &scratch_bytes));
+  const bool turned = rotation % 180 != 0;
+  py::array_t<std::uint8_t> array(std::vector<py::ssize_t>{turned ? picture.view.width_px : picture.view.height_px,
+                                                           turned ? picture.view.height_px : picture.view.width_px, 3});
+  std::uint8_t* rgb = array.mutable_data();
+  const auto rgb_bytes = static_cast<std::size_t>(array.nbytes());
+  const std::unique_ptr<std::uint8_t[]> scratch(new std::uint8_t[scratch_bytes]);
+  Status status = Status::kOk;
+  {
+    const py::gil_scoped_release release;
+    status = image::to_rgb(picture.view, rgb, rgb_bytes, scratch.get(), scratch_bytes);
+  }
+  raise_for_status(status);
+  return std::move(array);
+}
+
 py::array warp_similarity(const py::object& planes, const std::array<std::array<double, 3>, 2>& matrix,
                           std::uint32_t chip_px, const std::string& format, std::optional<std::uint32_t> width,
                           std::optional<std::uint32_t> height, const std::string& yuv, std::uint32_t rotation,
@@ -324,6 +344,9 @@ PYBIND11_MODULE(_image, module) {
              py::arg("filter") = "bilinear", py::arg("letterbox") = py::none(), py::arg("order") = "rgb",
              py::arg("dtype") = "uint8", py::arg("multiply") = ones, py::arg("add") = zeros, py::arg("scale") = 1.0,
              py::arg("zero_point") = 0);
+  module.def("to_rgb", &to_rgb, py::arg("planes"), py::kw_only(), py::arg("format") = "rgb",
+             py::arg("width") = py::none(), py::arg("height") = py::none(), py::arg("yuv") = "bt601_full",
+             py::arg("rotation") = 0);
   module.def("warp_similarity", &warp_similarity, py::arg("planes"), py::kw_only(), py::arg("matrix"),
              py::arg("chip_px"), py::arg("format") = "rgb", py::arg("width") = py::none(),
              py::arg("height") = py::none(), py::arg("yuv") = "bt601_full", py::arg("rotation") = 0,

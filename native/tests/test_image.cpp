@@ -167,6 +167,41 @@ TEST_CASE("a picture resized to its own size is itself") {
   }
 }
 
+TEST_CASE("as RGB, a picture is what resizing it to its own size gives, whichever way it is turned") {
+  for (const Format format : kFormats) {
+    for (const std::uint32_t rotation : {0U, 90U, 180U, 270U}) {
+      for (const auto& [width, height] : {std::pair{1U, 1U}, {2U, 7U}, {37U, 23U}, {5U, 130U}, {131U, 66U}}) {
+        Picture picture(format, width, height, 3);
+        picture.view.rotation_degrees = rotation;
+        std::size_t scratch_bytes = 0;
+        REQUIRE(to_rgb_scratch_bytes(picture.view, &scratch_bytes) == Status::kOk);
+        Bytes scratch(scratch_bytes, 0xA5);
+        Bytes rgb(std::size_t{3} * width * height, 0x5A);
+        REQUIRE(to_rgb(picture.view, rgb.data(), rgb.size(), scratch.data(), scratch.size()) == Status::kOk);
+        CHECK(rgb == as_rgb(picture.view).planes[0]);
+      }
+    }
+  }
+}
+
+TEST_CASE("to_rgb refuses what does not fit and then writes nothing") {
+  Picture picture(Format::kNv21, 8, 6, 1);
+  std::size_t needed = 0;
+  CHECK(to_rgb_scratch_bytes(picture.view, nullptr) == Status::kNullArgument);
+  REQUIRE(to_rgb_scratch_bytes(picture.view, &needed) == Status::kOk);
+  Bytes scratch(needed, 0);
+  Bytes rgb(std::size_t{3} * 8 * 6, 0x5A);
+  const Bytes untouched = rgb;
+  CHECK(to_rgb(picture.view, nullptr, rgb.size(), scratch.data(), needed) == Status::kNullArgument);
+  CHECK(to_rgb(picture.view, rgb.data(), rgb.size(), nullptr, needed) == Status::kNullArgument);
+  CHECK(to_rgb(picture.view, rgb.data(), rgb.size() - 1, scratch.data(), needed) == Status::kBufferTooSmall);
+  CHECK(to_rgb(picture.view, rgb.data(), rgb.size(), scratch.data(), needed - 1) == Status::kBufferTooSmall);
+  CHECK(to_rgb(picture.view, scratch.data(), rgb.size(), scratch.data(), needed) == Status::kBadPicture);
+  picture.view.rotation_degrees = 45;
+  CHECK(to_rgb(picture.view, rgb.data(), rgb.size(), scratch.data(), needed) != Status::kOk);
+  CHECK(rgb == untouched);
+}
+
 TEST_CASE("a flat picture stays flat at every size, up to the last bit") {
   for (const Filter filter : kFilters) {
     for (const std::uint32_t side : {1U, 2U, 3U, 64U, 257U, 1000U}) {

@@ -56,6 +56,15 @@ def prepare(
     scale: float = 1.0,
     zero_point: int = 0,
 ) -> npt.NDArray[Any]: ...  # dtype[window height, window width, 3]
+def to_rgb(
+    planes: _Planes,
+    *,
+    format: _Format = "rgb",
+    width: int | None = None,
+    height: int | None = None,
+    yuv: _Yuv = "bt601_full",
+    rotation: int = 0,
+) -> npt.NDArray[np.uint8]: ...  # uint8[height, width, 3], upright, fresh
 def warp_similarity(
     planes: _Planes,
     *,

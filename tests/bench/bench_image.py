@@ -65,6 +65,16 @@ def point_ways(width: int, height: int) -> Ways:
     return ways
 
 
+def nv21_to_rgb_ways(width: int, height: int) -> Ways:
+    """A camera frame to upright RGB of its own size: what every host frame goes through."""
+    frame = np.random.default_rng(0).integers(0, 256, (height * 3 // 2, width), dtype=np.uint8)
+    planes = (frame[:height], frame[height:])
+    ways: Ways = {"ours": lambda: _image.to_rgb(planes, format="nv21", rotation=90)}
+    if cv2 is not None:
+        ways["OpenCV"] = lambda: cv2.rotate(cv2.cvtColor(frame, cv2.COLOR_YUV2RGB_NV21), cv2.ROTATE_90_CLOCKWISE)
+    return ways
+
+
 def nv21_ways(width: int, height: int, *, turned: bool) -> Ways:
     """A camera frame to 224 x 224, upright."""
     random = np.random.default_rng(0)
@@ -113,6 +123,7 @@ CASES: dict[str, Callable[[], Ways]] = {
     "NV21 640x480, bilinear": lambda: nv21_ways(640, 480, turned=False),
     "NV21 1920x1080, bilinear": lambda: nv21_ways(1920, 1080, turned=False),
     "NV21 1920x1080, turned 90": lambda: nv21_ways(1920, 1080, turned=True),
+    "NV21 1920x1080 to RGB, turned 90": lambda: nv21_to_rgb_ways(1920, 1080),
     "RGB 1920x1080, point": lambda: point_ways(1920, 1080),
     "face chip 500 to 64": chip_ways,
 }

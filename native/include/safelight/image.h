@@ -135,6 +135,14 @@ Status prepare_scratch_bytes(const PictureView& picture, const Resize& resize, s
 Status prepare(const PictureView& picture, const Resize& resize, const Tensor& tensor, void* scratch,
                std::size_t scratch_bytes) noexcept;
 
+// The scratch that to_rgb() needs for this picture.
+Status to_rgb_scratch_bytes(const PictureView& picture, std::size_t* bytes) noexcept;
+
+// Fills `rgb` with the whole picture, upright, at its own size: [height, width, 3], dense, red first. What
+// prepare() computes without a resize, for those who look at pixels themselves. RGBA loses its alpha.
+Status to_rgb(const PictureView& picture, std::uint8_t* rgb, std::size_t rgb_bytes, void* scratch,
+              std::size_t scratch_bytes) noexcept;
+
 // A point in continuous pixel coordinates: the first pixel's centre is (0.5, 0.5).
 struct Point {
   double x;

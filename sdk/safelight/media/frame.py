@@ -1,7 +1,7 @@
 """One raw picture of a camera or a decoder, as it lies in memory.
 
-A :class:`Frame` says where every byte is and copies none: ``load_image`` copies once, and a native kernel
-reads the same planes in place. This is the readable reference for what such a kernel computes.
+A :class:`Frame` says where every byte is and copies none: ``load_image`` reads the planes once, in the native
+core, which writes upright RGB.
 
 **Colour**, for the YUV formats, BT.601, the same formula everywhere. With ``y`` in 0-255, ``u = Cb - 128``,
 ``v = Cr - 128``, each result clipped to 0-255:
@@ -11,8 +11,8 @@ reads the same planes in place. This is the readable reference for what such a k
 * ``limited`` range (most webcams and video): ``y`` becomes ``(y - 16) * 255 / 219``, ``u`` and ``v`` are
   multiplied by ``255 / 224``, then as above. A ``grey`` frame of limited range is that ``y``.
 
-Computed in whole numbers with 16 fractional bits: ``(a * y + b * u + c * v + 32768) >> 16``, arithmetic shift,
-with the factors of :data:`FACTORS`. A chroma sample counts for all the pixels it covers, without interpolation.
+Computed in whole numbers, within 1 of these formulas and the same on every CPU. A chroma sample counts for all
+the pixels it covers, without interpolation.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from safelight import _image
 from safelight.errors import UnsupportedInputError, UsageError
 
 if TYPE_CHECKING:
@@ -30,17 +31,10 @@ if TYPE_CHECKING:
 
 FrameFormat = Literal["rgb", "bgr", "rgba", "grey", "nv21", "nv12", "i420", "yuyv"]
 
-#: ``y_offset, y, v_to_r, u_to_g, v_to_g, u_to_b`` with 16 fractional bits.
-FACTORS: Final = {
-    "full": (0, 65_536, 91_881, -22_553, -46_802, 116_130),
-    "limited": (16, 76_309, 104_597, -25_675, -53_279, 132_201),
-}
-
 _PACKED: Final = {"rgb": 3, "bgr": 3, "rgba": 4, "grey": 1}
 _YUV: Final = ("nv21", "nv12", "i420", "yuyv")
 _FORMATS: Final = (*_PACKED, *_YUV)
 _MAX_SIDE_PX: Final = 1 << 20  # keeps all arithmetic on sizes far inside 64 bits; Limits refuses much earlier
-_STRIP_ROWS: Final = 64  # even, so that rows which share a chroma row stay together; keeps the work in cache
 
 
 class Plane(NamedTuple):
@@ -236,35 +230,33 @@ def _check_length(length: int, planes: tuple[Plane, ...]) -> None:
         )
 
 
-# --- the reference conversion -------------------------------------------------------------------------------
+# --- to pixels --------------------------------------------------------------------------------------------------
 
 
-def to_colours(frame: Frame) -> npt.NDArray[np.uint8]:
-    """The stored picture, not yet turned, as a fresh array.
+def to_pixels(frame: Frame) -> npt.NDArray[np.uint8]:
+    """The picture, upright, as a fresh array.
 
     Returns:
-        ``uint8[height, width, 3]`` RGB, or ``uint8[height, width, 4]`` RGBA for ``rgba``.
+        ``uint8[H, W, 3]`` RGB, or ``uint8[H, W, 4]`` RGBA for ``rgba``.
     """
     # Again: the host may have resized its buffer since. From here on it cannot, `flat` holds it.
     _length(frame.data)
     flat = np.frombuffer(memoryview(frame.data), dtype=np.uint8)
     _check_length(flat.size, frame.planes)
     planes = [_rows(flat, plane) for plane in frame.planes]
-    height, width = frame.height, frame.width
-    if frame.format in ("rgb", "bgr", "rgba"):
-        stored = planes[0].reshape(height, width, _PACKED[frame.format])
-        return np.ascontiguousarray(stored[..., ::-1]) if frame.format == "bgr" else stored.copy()
-    out = np.empty((height, width, 3), dtype=np.uint8)
-    for top in range(0, height, _STRIP_ROWS):
-        bottom = min(height, top + _STRIP_ROWS)
-        y, u, v = _samples(frame.format, planes, top, bottom, width)
-        out[top:bottom] = _rgb(y, u, v, frame.color_range)
-    return out
-
-
-def upright(pixels: npt.NDArray[np.uint8], rotation: int) -> npt.NDArray[np.uint8]:
-    """``pixels`` turned clockwise by ``rotation`` degrees, contiguous."""
-    return np.ascontiguousarray(np.rot90(pixels, -rotation // 90))
+    if frame.format == "rgba":
+        stored = planes[0].reshape(frame.height, frame.width, 4)
+        return np.array(np.rot90(stored, -frame.rotation // 90), order="C")  # always a copy
+    if frame.format == "grey" and frame.color_range == "limited":
+        planes = [_FULL_RANGE_LUMA[planes[0]]]
+    return _image.to_rgb(
+        planes,
+        format=frame.format,
+        width=frame.width,
+        height=frame.height,
+        yuv="bt601_limited" if frame.color_range == "limited" else "bt601_full",
+        rotation=frame.rotation,
+    )
 
 
 def _rows(flat: npt.NDArray[np.uint8], plane: Plane) -> npt.NDArray[np.uint8]:
@@ -274,45 +266,4 @@ def _rows(flat: npt.NDArray[np.uint8], plane: Plane) -> npt.NDArray[np.uint8]:
     )
 
 
-def _samples(
-    format: str, planes: list[npt.NDArray[np.uint8]], top: int, bottom: int, width: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, npt.NDArray[np.uint8] | None]:
-    """Y, U and V for every pixel of some rows; ``top`` is even."""
-    if format == "grey":
-        return planes[0][top:bottom], None, None
-    if format == "yuyv":
-        rows = planes[0][top:bottom]
-        return rows[:, 0::2][:, :width], _double(rows[:, 1::4], width), _double(rows[:, 3::4], width)
-    half = slice(top // 2, (bottom + 1) // 2)
-    if format == "i420":
-        u, v = planes[1][half], planes[2][half]
-    else:
-        pairs = planes[1][half]
-        u, v = (pairs[:, 0::2], pairs[:, 1::2]) if format == "nv12" else (pairs[:, 1::2], pairs[:, 0::2])
-    count = bottom - top
-    return (
-        planes[0][top:bottom],
-        np.repeat(_double(u, width), 2, axis=0)[:count],
-        np.repeat(_double(v, width), 2, axis=0)[:count],
-    )
-
-
-def _double(values: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:
-    return np.repeat(values, 2, axis=1)[:, :width]
-
-
-def _rgb(
-    y: npt.NDArray[np.uint8], u: npt.NDArray[np.uint8] | None, v: npt.NDArray[np.uint8] | None, color_range: str
-) -> npt.NDArray[np.uint8]:
-    offset, scale, v_to_r, u_to_g, v_to_g, u_to_b = FACTORS[color_range]
-    luma = (y.astype(np.int32) - offset) * scale + 32_768
-    out = np.empty((*y.shape, 3), dtype=np.uint8)
-    if u is None or v is None:
-        out[...] = np.clip(luma >> 16, 0, 255)[..., np.newaxis]
-        return out
-    blue = u.astype(np.int32) - 128
-    red = v.astype(np.int32) - 128
-    out[..., 0] = np.clip((luma + v_to_r * red) >> 16, 0, 255)
-    out[..., 1] = np.clip((luma + u_to_g * blue + v_to_g * red) >> 16, 0, 255)
-    out[..., 2] = np.clip((luma + u_to_b * blue) >> 16, 0, 255)
-    return out
+_FULL_RANGE_LUMA: Final = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)

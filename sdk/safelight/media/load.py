@@ -254,7 +254,7 @@ def _from_array(array: npt.NDArray[np.uint8], color: str, limits: Limits) -> Loa
 def _from_frame(frame: Frame, limits: Limits) -> Loaded:
     check_size(frame.width, frame.height, limits)
     # Copied once, here: the host may reuse its buffer as soon as this returns.
-    pixels = _frame.upright(_frame.to_colours(frame), frame.rotation)
+    pixels = _frame.to_pixels(frame)
     if pixels.shape[2] == 4:
         source = _ArraySource(pixels, "FRAME")
         return _pictures(lambda: source)
