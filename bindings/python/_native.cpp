@@ -102,7 +102,8 @@ template <typename Name>
 std::vector<std::string> names(Name name, std::size_t count) {
   std::vector<std::string> all;
   for (std::uint32_t value = 0; value < count; ++value) {
-    all.emplace_back(name(value));
+    const char* word = name(value);
+    all.emplace_back(word != nullptr ? word : "");  // reasons leave numbers free after the states
   }
   return all;
 }

@@ -63,7 +63,12 @@ class Action(IntEnum):
 
 
 class State(_Word):
-    """Whether a detector could answer, and if not, why. Only ``OK`` comes with a score."""
+    """Whether a detector could answer, and if not, why. Only ``OK`` comes with a score.
+
+    A list past its date still answers ``OK``: old entries are better than none, and ``doctor`` names its age.
+    ``NO_STORE``, ``STORE_DAMAGED``, ``STORE_ROLLED_BACK`` and ``STORE_FAILED`` (cannot be read or written now) say
+    why the strictest settings are in force; ``CLOCK_UNCONFIRMED``: the clock jumped, and nothing new is granted.
+    """
 
     OK = "OK"
     NO_EVIDENCE = "NO_EVIDENCE"
@@ -81,6 +86,15 @@ class State(_Word):
     TOO_BLURRED = "TOO_BLURRED"
     TIMED_OUT = "TIMED_OUT"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    NO_LIST = "NO_LIST"
+    UNKNOWN_LANGUAGE = "UNKNOWN_LANGUAGE"
+    TOO_LONG = "TOO_LONG"
+    MALFORMED = "MALFORMED"
+    NO_STORE = "NO_STORE"
+    STORE_DAMAGED = "STORE_DAMAGED"
+    STORE_ROLLED_BACK = "STORE_ROLLED_BACK"
+    STORE_FAILED = "STORE_FAILED"
+    CLOCK_UNCONFIRMED = "CLOCK_UNCONFIRMED"
 
 
 class FindingKind(_Word):
@@ -90,10 +104,22 @@ class FindingKind(_Word):
     NUDITY = "nudity"
     AGE = "age"
     KNOWN = "known"
+    GROOMING = "grooming"
+    CONVERSATION = "conversation"
+    QUERY = "query"
+    SITE = "site"
+    CONSENT = "consent"
+    TIME = "time"
+    SETTINGS = "settings"
 
 
 class Label(_Word):
-    """What a detector says of its kind: nudity levels, *subject* age classes, list matches."""
+    """What a detector says of its kind.
+
+    Nudity levels; *subject* age classes; list matches (known, query, site); the stage that one message belongs to
+    (grooming; ``none`` for no stage); what the messages together mean (conversation); consent; time. ``help``, of
+    kind conversation, query or site, says that this is a way to help, which is never blocked.
+    """
 
     NONE = "none"
     SUGGESTIVE = "suggestive"
@@ -104,6 +130,29 @@ class Label(_Word):
     MINOR = "minor"
     NO_MATCH = "no_match"
     MATCH = "match"
+    AGE_PROBE = "age_probe"
+    ALONE_CHECK = "alone_check"
+    FLATTERY_BOND = "flattery_bond"
+    ISOLATION = "isolation"
+    SECRECY = "secrecy"
+    GIFT = "gift"
+    PLATFORM_MOVE = "platform_move"
+    PHOTO_REQUEST = "photo_request"
+    MEETING = "meeting"
+    THREAT = "threat"
+    SEXUALISED = "sexualised"
+    CALM = "calm"
+    WATCH = "watch"
+    WARN = "warn"
+    DANGER = "danger"
+    GIVEN = "given"
+    MISSING = "missing"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    ALLOWED = "allowed"
+    SPENT = "spent"
+    OUTSIDE_WINDOW = "outside_window"
+    HELP = "help"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +162,14 @@ class Finding:
     Attributes:
         kind: what the detector looks for.
         label: its answer in words, or ``None`` when ``state`` is not ``OK``.
-        score: calibrated, in [0, 1]; ``None`` when ``state`` is not ``OK``.
+        score: calibrated, in [0, 1]; 1.0 for a fact (a list match, a consent, the time); ``None`` when ``state`` is
+            not ``OK``.
         state: ``OK``, or why it could not tell.
         model: id of the model or list that answered, e.g. ``open_nsfw_v1``.
         interval_years: for kind ``age``: central 90 % of the models' own distribution of apparent age.
+        entry_id: for kind ``known``: number of the list's entry that matched; the list is ``model``.
+        distance: for kind ``known``: differing bits between the two hashes; 0 for an exact hash.
+        message_indices: for kinds ``grooming`` and ``conversation``: which messages, counted from 0, led to this.
     """
 
     kind: FindingKind
@@ -125,6 +178,9 @@ class Finding:
     score: float | None = None
     model: str | None = None
     interval_years: tuple[float, float] | None = None
+    entry_id: int | None = None
+    distance: int | None = None
+    message_indices: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +282,12 @@ def _finding_dict(finding: Finding) -> dict[str, Any]:
     }
     if finding.interval_years is not None:
         values["interval_years"] = list(finding.interval_years)
+    if finding.entry_id is not None:
+        values["entry_id"] = finding.entry_id
+    if finding.distance is not None:
+        values["distance"] = finding.distance
+    if finding.message_indices is not None:
+        values["message_indices"] = list(finding.message_indices)
     return values
 
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from reference.policy import LEVELS, REASON_ORDER, decide  # noqa: E402
+from reference.policy import LEVELS, STATES, decide  # noqa: E402
 
 BANDS = ["under_10", "10_12", "13_15", "16_17", "adult", "unknown"]
 EVENTS = ["capture", "upload", "send", "receive", "view", "save", "message", "search"]
@@ -29,7 +29,7 @@ def rows() -> list[tuple[str, str, str]]:
     ]
     for band in BANDS:
         found.append((band, "upload", "-"))
-        found += [(band, "upload", f"nudity:{state}:-:-") for state in REASON_ORDER[1 : REASON_ORDER.index("RULE")]]
+        found += [(band, "upload", f"nudity:{state}:-:-") for state in STATES[1:]]
         found.append((band, "view", "media:DECODE_FAILED:-:-"))
         found.append((band, "view", "media:OK:-:-"))
         found.append((band, "send", "nudity:OK:none:1.5"))

@@ -12,14 +12,37 @@ from typing import Any
 LADDER = ["ALLOW", "NUDGE", "BLUR", "HOLD", "BLOCK"]
 LEVELS = ["none", "suggestive", "explicit"]
 SUBJECTS = ["no_face", "adult", "unsure", "minor"]
-LABELS = {"nudity": LEVELS, "age": SUBJECTS, "known": ["no_match", "match"], "media": []}
+STAGES = [
+    "age_probe", "alone_check", "flattery_bond", "isolation", "secrecy", "gift", "platform_move",
+    "photo_request", "meeting", "threat", "sexualised",
+]  # fmt: skip
+RISKS = ["calm", "watch", "warn", "danger"]
+LABELS = {
+    "media": [],
+    "nudity": LEVELS,
+    "age": SUBJECTS,
+    "known": ["no_match", "match"],
+    "grooming": ["none", *STAGES],
+    "conversation": [*RISKS, "help"],
+    "query": ["no_match", "match", "help"],
+    "site": ["no_match", "match", "help"],
+    "consent": ["given", "missing", "expired", "withdrawn"],
+    "time": ["allowed", "spent", "outside_window"],
+    "settings": [],
+}
 
-# Among reasons that ask for the same action, the later in this list comes first.
-REASON_ORDER = [
+STATES = [
     "OK", "NO_EVIDENCE", "NO_MODEL", "UNVERIFIED", "DETECTOR_FAILED", "SCORE_INVALID", "DECODE_FAILED",
     "NOT_MEDIA", "NO_DECODER", "TOO_LARGE", "TOO_SMALL", "LOW_QUALITY", "TOO_DARK", "TOO_BLURRED",
-    "TIMED_OUT", "OUT_OF_MEMORY", "RULE", "NUDITY_SUGGESTIVE",
-    "NUDITY_EXPLICIT", "SUBJECT_UNSURE", "SUBJECT_MINOR", "SUBJECT_MINOR_STRONG", "KNOWN_MATCH",
+    "TIMED_OUT", "OUT_OF_MEMORY", "NO_LIST", "UNKNOWN_LANGUAGE", "TOO_LONG", "MALFORMED", "NO_STORE",
+    "STORE_DAMAGED", "STORE_ROLLED_BACK", "STORE_FAILED", "CLOCK_UNCONFIRMED",
+]  # fmt: skip
+# Among reasons that ask for the same action, the later in this list comes first.
+REASON_ORDER = [
+    *STATES, "HELP", "TIME_SPENT", "TIME_OUTSIDE_WINDOW", "CONSENT_MISSING", "CONSENT_EXPIRED", "CONSENT_WITHDRAWN",
+    "RULE", "QUERY_MATCH", "SITE_MATCH", "GROOMING_STAGE", "CONVERSATION_WATCH", "NUDITY_SUGGESTIVE",
+    "CONVERSATION_WARN", "CONVERSATION_DANGER", "NUDITY_EXPLICIT", "SUBJECT_UNSURE", "SUBJECT_MINOR",
+    "SUBJECT_MINOR_STRONG", "KNOWN_MATCH",
 ]  # fmt: skip
 
 
@@ -35,7 +58,7 @@ def decide(findings: list[Any], band: str, event: str, rules: dict[str, Any]) ->
     level, subject = "none", None
     explicit_score = minor_score = 0.0
     for finding in findings:
-        if finding.kind == "media" and finding.state == "OK":
+        if finding.kind in ("media", "settings") and finding.state == "OK":
             continue
         state = finding.state
         if state == "OK" and not _valid(finding):

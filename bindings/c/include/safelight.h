@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /* Raised when a struct changes or a function is removed; additions do not raise it. */
-#define SAFELIGHT_ABI_VERSION 1
+#define SAFELIGHT_ABI_VERSION 2
 
 typedef uint32_t safelight_status;
 #define SAFELIGHT_OK 0u
@@ -67,7 +67,11 @@ typedef struct safelight_finding {
 #define SAFELIGHT_MAX_FINDINGS 64
 
 /* At least as many as there are reasons; each reason appears at most once. */
-#define SAFELIGHT_MAX_REASONS 32
+#define SAFELIGHT_MAX_REASONS 128
+
+/* A reason below this number is the state of that number ("UNVERIFIED"); the others start here. The numbers
+ * between are nobody's and have no name. */
+#define SAFELIGHT_FIRST_REASON 64u
 
 typedef struct safelight_outcome {
   uint32_t struct_size; /* in: sizeof(safelight_outcome) */
@@ -85,7 +89,8 @@ SAFELIGHT_API uint32_t safelight_abi_version(void);
 /* A sentence that says what was wrong and what to do next. Static storage, never NULL. */
 SAFELIGHT_API const char* safelight_status_message(safelight_status status);
 
-/* The word behind a number ("under_10", "NUDITY_EXPLICIT"), or NULL when there is none. Static storage. */
+/* The word behind a number ("under_10", "NUDITY_EXPLICIT"), or NULL when there is none: so all the words of a
+ * vocabulary are found by counting up to NULL, for reasons a second time from SAFELIGHT_FIRST_REASON. */
 SAFELIGHT_API const char* safelight_word_name(safelight_vocabulary vocabulary, uint32_t number);
 
 /* The number of a word; SAFELIGHT_UNKNOWN_WORD and *number untouched when there is none. */

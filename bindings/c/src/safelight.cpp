@@ -11,6 +11,7 @@ namespace policy = safelight::policy;
 using safelight::Status;
 
 static_assert(policy::kReasonCount <= SAFELIGHT_MAX_REASONS, "raise SAFELIGHT_MAX_REASONS and SAFELIGHT_ABI_VERSION");
+static_assert(policy::kFirstReason == SAFELIGHT_FIRST_REASON);
 static_assert(static_cast<std::uint32_t>(Status::kKernelUnavailable) == SAFELIGHT_KERNEL_UNAVAILABLE);
 static_assert(safelight::kStatusCount == SAFELIGHT_KERNEL_UNAVAILABLE + 1, "name the new status in safelight.h");
 static_assert(static_cast<std::uint32_t>(policy::Action::kBlock) == SAFELIGHT_BLOCK);
@@ -59,16 +60,15 @@ safelight_status safelight_word_from_name(safelight_vocabulary vocabulary, const
   if (name == nullptr || number == nullptr) {
     return as_c(Status::kNullArgument);
   }
-  for (std::uint32_t candidate = 0;; ++candidate) {
+  // No vocabulary has numbers beyond those of the reasons, which leave some free after the states.
+  for (std::uint32_t candidate = 0; candidate < policy::kReasonCount; ++candidate) {
     const char* word = safelight_word_name(vocabulary, candidate);
-    if (word == nullptr) {
-      return as_c(Status::kUnknownWord);
-    }
-    if (std::strcmp(word, name) == 0) {
+    if (word != nullptr && std::strcmp(word, name) == 0) {
       *number = candidate;
       return as_c(Status::kOk);
     }
   }
+  return as_c(Status::kUnknownWord);
 }
 
 safelight_status safelight_policy_decide(uint32_t age_band, uint32_t event, const safelight_finding* findings,

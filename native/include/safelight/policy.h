@@ -26,8 +26,20 @@ inline constexpr std::size_t kAgeBandCount = 6;
 enum class Event : std::uint8_t { kCapture, kUpload, kSend, kReceive, kView, kSave, kMessage, kSearch };
 inline constexpr std::size_t kEventCount = 8;
 
-enum class FindingKind : std::uint8_t { kMedia, kNudity, kAge, kKnown };
-inline constexpr std::size_t kFindingKindCount = 4;
+enum class FindingKind : std::uint8_t {
+  kMedia,
+  kNudity,
+  kAge,
+  kKnown,
+  kGrooming,      // the stage that one message belongs to
+  kConversation,  // what the messages of one conversation mean together
+  kQuery,
+  kSite,
+  kConsent,
+  kTime,
+  kSettings,  // states only: why the strictest settings are in force
+};
+inline constexpr std::size_t kFindingKindCount = 11;
 
 enum class State : std::uint8_t {
   kOk,
@@ -46,33 +58,80 @@ enum class State : std::uint8_t {
   kTooBlurred,
   kTimedOut,
   kOutOfMemory,
+  kNoList,
+  kUnknownLanguage,
+  kTooLong,
+  kMalformed,
+  kNoStore,
+  kStoreDamaged,
+  kStoreRolledBack,
+  kStoreFailed,
+  kClockUnconfirmed,
 };
-inline constexpr std::size_t kStateCount = 16;
+inline constexpr std::size_t kStateCount = 25;
 
 enum class Label : std::uint8_t {
-  kNone,        // nudity
-  kSuggestive,  // nudity
-  kExplicit,    // nudity
-  kNoFace,      // age
-  kAdult,       // age
-  kUnsure,      // age
-  kMinor,       // age
-  kNoMatch,     // known
-  kMatch,       // known
+  kNone,           // nudity, grooming
+  kSuggestive,     // nudity
+  kExplicit,       // nudity
+  kNoFace,         // age
+  kAdult,          // age
+  kUnsure,         // age
+  kMinor,          // age
+  kNoMatch,        // known, query, site
+  kMatch,          // known, query, site
+  kAgeProbe,       // grooming, and the next ten
+  kAloneCheck,     //
+  kFlatteryBond,   //
+  kIsolation,      //
+  kSecrecy,        //
+  kGift,           //
+  kPlatformMove,   //
+  kPhotoRequest,   //
+  kMeeting,        //
+  kThreat,         //
+  kSexualised,     //
+  kCalm,           // conversation
+  kWatch,          // conversation
+  kWarn,           // conversation
+  kDanger,         // conversation
+  kGiven,          // consent
+  kMissing,        // consent
+  kExpired,        // consent
+  kWithdrawn,      // consent
+  kAllowed,        // time
+  kSpent,          // time
+  kOutsideWindow,  // time
+  kHelp,           // conversation, query, site: a way to help, which is never blocked
 };
-inline constexpr std::size_t kLabelCount = 9;
+inline constexpr std::size_t kLabelCount = 32;
 
-// Why: the states above (except kOk) keep their number; the rest follow them.
+// Why: the states above (except kOk) keep their number. The others start at kFirstReason, so that both can grow;
+// the numbers between are nobody's. Where several ask for the same action, the higher number comes first.
+inline constexpr std::size_t kFirstReason = 64;
 enum class Reason : std::uint8_t {
-  kRule = kStateCount,  // the rules ask for it whatever is in the picture
+  kHelp = kFirstReason,  // allowed because it is a way to help
+  kTimeSpent,
+  kTimeOutsideWindow,
+  kConsentMissing,
+  kConsentExpired,
+  kConsentWithdrawn,
+  kRule,  // the rules ask for it whatever is in the picture
+  kQueryMatch,
+  kSiteMatch,
+  kGroomingStage,
+  kConversationWatch,
   kNuditySuggestive,
+  kConversationWarn,
+  kConversationDanger,
   kNudityExplicit,
   kSubjectUnsure,
   kSubjectMinor,
   kSubjectMinorStrong,
   kKnownMatch,
 };
-inline constexpr std::size_t kReasonCount = kStateCount + 7;
+inline constexpr std::size_t kReasonCount = kFirstReason + 19;
+static_assert(kStateCount <= kFirstReason, "states have grown into the reasons");
 
 struct Finding {
   FindingKind kind;

@@ -25,8 +25,20 @@ bool label_belongs(FindingKind kind, Label label) noexcept {
       return label >= Label::kNoFace && label <= Label::kMinor;
     case FindingKind::kKnown:
       return label == Label::kNoMatch || label == Label::kMatch;
+    case FindingKind::kGrooming:
+      return label == Label::kNone || (label >= Label::kAgeProbe && label <= Label::kSexualised);
+    case FindingKind::kConversation:
+      return (label >= Label::kCalm && label <= Label::kDanger) || label == Label::kHelp;
+    case FindingKind::kQuery:
+    case FindingKind::kSite:
+      return label == Label::kNoMatch || label == Label::kMatch || label == Label::kHelp;
+    case FindingKind::kConsent:
+      return label >= Label::kGiven && label <= Label::kWithdrawn;
+    case FindingKind::kTime:
+      return label >= Label::kAllowed && label <= Label::kOutsideWindow;
     case FindingKind::kMedia:
-      return false;  // media has states only
+    case FindingKind::kSettings:
+      return false;  // states only
   }
   return false;
 }
@@ -106,7 +118,7 @@ Status evaluate(const Rules& rules, AgeBand band, Event event, const Finding* fi
     const bool is_age = finding.kind == FindingKind::kAge;
     State state = finding.state;
     if (state == State::kOk) {
-      if (finding.kind == FindingKind::kMedia) {
+      if (finding.kind == FindingKind::kMedia || finding.kind == FindingKind::kSettings) {
         continue;  // "decoded well" is no evidence about what is in the picture
       }
       if (!in_vocabulary(finding.label, kLabelCount)) {
@@ -142,7 +154,7 @@ Status evaluate(const Rules& rules, AgeBand band, Event event, const Finding* fi
           reasons.add(static_cast<std::uint8_t>(Reason::kKnownMatch), rules.known_match);
         }
         break;
-      case FindingKind::kMedia:
+      default:
         break;
     }
   }

@@ -31,6 +31,20 @@ _FILE_STATES = frozenset(
 _CHECK_STATES = frozenset(
     {"NO_MODEL", "UNVERIFIED", "DETECTOR_FAILED", "SCORE_INVALID", "LOW_QUALITY", "TIMED_OUT", "OUT_OF_MEMORY"}
 )
+# What is about a text, a list, the settings or the clock, where words about a picture would be wrong.
+_OTHER_STATES = frozenset(
+    {
+        "NO_LIST",
+        "UNKNOWN_LANGUAGE",
+        "TOO_LONG",
+        "MALFORMED",
+        "NO_STORE",
+        "STORE_DAMAGED",
+        "STORE_ROLLED_BACK",
+        "STORE_FAILED",
+        "CLOCK_UNCONFIRMED",
+    }
+)
 _SUBJECT_DOUBT = frozenset({"SUBJECT_MINOR_STRONG", "SUBJECT_MINOR", "SUBJECT_UNSURE"})
 
 CHILD_HELPLINE_FINDER: Final = HelpService(
@@ -115,6 +129,8 @@ def trigger_for(reasons: Sequence[str], event: Event, band: AgeBand) -> Trigger:
             return "could_not_tell_file"
         if reason in _CHECK_STATES:
             return "could_not_tell_check"
+        if reason in _OTHER_STATES:
+            return "generic"
     return "generic"
 
 
