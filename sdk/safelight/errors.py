@@ -51,6 +51,21 @@ class ModelError(SafelightError):
         self.state = state
 
 
+class KeyUnavailableError(SafelightError):
+    """A device key cannot be had: the keystore did not answer, is locked or is full.
+
+    Inside a check this never reaches the caller: it becomes the state ``UNVERIFIED``.
+    """
+
+
+class KeyMissingError(KeyUnavailableError):
+    """There is no device key of this name, so nothing that it sealed can be read."""
+
+
+class KeyDamagedError(KeyUnavailableError):
+    """A device key is there and is not what was stored."""
+
+
 class NativeError(SafelightError, RuntimeError):
     """The native core returned a status that has no more specific exception."""
 
