@@ -14,7 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PilImage
 from safelight import Finding, FindingKind, Label, State
-from safelight.evaluate import HISTOGRAM_BINS, Tally, evaluate_pictures, share
+from safelight.cli.card_plot import Share, shares_of
+from safelight.evaluate import (
+    FACE_CROP_MIN_PX,
+    HISTOGRAM_BINS,
+    Tally,
+    evaluate_face_crops,
+    evaluate_pictures,
+    share,
+)
 from safelight.media import Image, Limits
 
 
@@ -107,6 +115,31 @@ def test_slices_and_a_drawing(folder: Path, tmp_path: Path) -> None:
     assert "<svg" in plot.read_text(encoding="utf-8")
 
 
+def test_face_crops_are_a_row_of_their_own(folder: Path) -> None:
+    done = _run("evaluate", str(folder), "--tier", "live", "--face-crops", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["slice"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert rows["face crops"]["pictures"] == 1  # the portrait has one face, the noise none
+    assert "zq7sentinel" not in done.stdout + done.stderr
+
+
+def test_a_face_crop_is_a_square_around_the_face(portrait: Path) -> None:
+    seen: list[Image] = []
+
+    class Keeps(Bright):
+        def detect(self, image: Image) -> Sequence[Finding]:
+            seen.append(image)
+            return super().detect(image)
+
+    tally = evaluate_face_crops([portrait, portrait], Keeps(), limits=Limits())
+    assert tally.pictures == 2
+    (crop, again) = seen
+    assert crop.view == "face_crop"
+    assert np.array_equal(crop.pixels, again.pixels)
+    assert 0.9 < crop.width_px / crop.height_px < 1.1
+    assert FACE_CROP_MIN_PX <= crop.width_px < 512
+
+
 def test_an_empty_folder_is_wrong_usage(tmp_path: Path) -> None:
     done = _run("evaluate", str(tmp_path))
     assert done.returncode == 2
@@ -117,6 +150,17 @@ def test_bench_times_every_model_and_both_tiers() -> None:
     rows = [json.loads(line) for line in _run("bench", "--rounds", "3", "--json").stdout.splitlines()]
     assert {row["what"] for row in rows} >= {"open_nsfw_v1", "tier live, 640×480", "tier full, 640×480"}
     assert all(row["min"] <= row["median"] <= row["max"] for row in rows)
+
+
+def test_a_card_is_drawn_from_its_own_tables(tmp_path: Path) -> None:
+    card = "## One\n\n| of | share |\n| --- | --- |\n| a | 1 of 200 = 0.5 % (0.1 to 2.8 %) |\n\n## Two\n\n| x |\n| --- |\n| 3 |\n"
+    assert list(shares_of(card)) == [Share("One", "a, share", 0.5, 0.1, 2.8)]
+    plot = tmp_path / "card.svg"
+    assert _run("card", "open_nsfw_v1", "--plot", str(plot)).returncode == 0
+    assert "<svg" in plot.read_text(encoding="utf-8")
+    refused = _run("card", "blazeface_short_v1", "--plot", str(plot))
+    assert refused.returncode == 1
+    assert "without --plot" in refused.stderr
 
 
 def test_card_prints_what_was_measured() -> None:

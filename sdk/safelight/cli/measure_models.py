@@ -11,12 +11,13 @@ from typing import Any
 import click
 
 from safelight.builtin_data import read_builtin
+from safelight.cli.card_plot import draw_card
 from safelight.cli.output import console, print_json, quiet_runtime
 from safelight.decision import State
 from safelight.detect import TIERS, VisionDetector
 from safelight.detect.tiers import Tier
-from safelight.errors import DataError, SafelightError
-from safelight.evaluate import HISTOGRAM_BINS, Tally, evaluate_pictures
+from safelight.errors import DataError, ModelError, SafelightError
+from safelight.evaluate import HISTOGRAM_BINS, Tally, evaluate_face_crops, evaluate_pictures
 from safelight.measure import synthetic_frame
 from safelight.media import Limits
 from safelight.runtime import RUNTIMES, Model, golden_input, model_ids, normalise
@@ -52,9 +53,12 @@ def bench(runtime: str, rounds: int, as_json: bool) -> None:
 @_tier
 @_runtime
 @click.option("--slices", is_flag=True, help="One row for every folder directly below FOLDER as well.")
+@click.option("--face-crops", is_flag=True, help="One row for the faces in them, each cut out, as well.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the scores (.svg, .png, .pdf).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a slice, one a line.")
-def evaluate(folder: Path, tier: Tier, runtime: str, slices: bool, plot: Path | None, as_json: bool) -> None:
+def evaluate(
+    folder: Path, tier: Tier, runtime: str, slices: bool, face_crops: bool, plot: Path | None, as_json: bool
+) -> None:
     """Look at every file below FOLDER and print aggregates only: shares with 95 % intervals, score histograms.
 
     For people who lawfully hold a labelled set. No file name, score or picture is kept or printed.
@@ -74,6 +78,11 @@ def evaluate(folder: Path, tier: Tier, runtime: str, slices: bool, plot: Path | 
     try:
         for name, files in groups.items():
             tallies[name] = evaluate_pictures(_progress(files, name), detector, limits=Limits())
+        if face_crops:
+            found = _progress(groups["all"], "face crops")
+            tallies["face crops"] = evaluate_face_crops(found, detector, limits=Limits(), runtime=runtime)
+    except ModelError as error:
+        raise click.ClickException(f"{error.state}: {error}") from None
     finally:
         detector.close()
     for name, tally in tallies.items():
@@ -87,13 +96,16 @@ def evaluate(folder: Path, tier: Tier, runtime: str, slices: bool, plot: Path | 
 
 @click.command()
 @click.argument("model", type=click.Choice(model_ids()))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: the manifest's summary and the card's text.")
-def card(model: str, as_json: bool) -> None:
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw its shares (.svg, .png, .pdf).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: the model's id and the card's text.")
+def card(model: str, plot: Path | None, as_json: bool) -> None:
     """Print the card of MODEL: what it is for, what was measured, what it misses."""
     try:
         text = read_builtin(f"models/{model}/MODEL_CARD.md").decode("utf-8")
     except DataError as error:
         raise click.ClickException(str(error)) from None
+    if plot is not None:
+        draw_card(model, text, plot)
     if as_json:
         print_json({"model": model, "card": text})
         return
