@@ -153,7 +153,8 @@ def test_bench_times_every_model_and_both_tiers() -> None:
 
 
 def test_a_card_is_drawn_from_its_own_tables(tmp_path: Path) -> None:
-    card = "## One\n\n| of | share |\n| --- | --- |\n| a | 1 of 200 = 0.5 % (0.1 to 2.8 %) |\n\n## Two\n\n| x |\n| --- |\n| 3 |\n"
+    table = "| of | share |\n| --- | --- |\n| a | 1 of 200 = 0.5 % (0.1 to 2.8 %) |\n"
+    card = f"## One\n\n{table}\n## Two\n\n| x |\n| --- |\n| 3 |\n"
     assert list(shares_of(card)) == [Share("One", "a, share", 0.5, 0.1, 2.8)]
     plot = tmp_path / "card.svg"
     assert _run("card", "open_nsfw_v1", "--plot", str(plot)).returncode == 0

@@ -69,9 +69,8 @@ def main() -> None:
             print(json.dumps({"model": folder.name, **counts}))
         else:
             kinds = ", ".join(f"{kind} {counts[kind] / 1e6:.1f}" for kind in _CODES.values() if counts[kind])
-            print(
-                f"{folder.name}: {counts['total'] / 1e6:.1f} M MACs ({kinds}), {counts['parameters'] / 1e6:.2f} M weights"
-            )
+            total, weights = counts["total"] / 1e6, counts["parameters"] / 1e6
+            print(f"{folder.name}: {total:.1f} M MACs ({kinds}), {weights:.2f} M weights")
 
 
 if __name__ == "__main__":

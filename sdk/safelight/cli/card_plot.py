@@ -1,4 +1,4 @@
-"""Draws a model card: every share with an interval that its tables state, so that nothing is drawn twice from elsewhere."""
+"""Draws a model card: every share with an interval that its own tables state."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Share:
 
 def shares_of(card: str) -> Iterator[Share]:
     """Every ``k of n = p % (a to b %)`` in the tables of a card, in order."""
-    section, header = "", []
+    section = ""
+    header: list[str] = []
     for line in card.splitlines():
         if line.startswith("## "):
             section, header = line[3:].strip(), []
