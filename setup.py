@@ -52,7 +52,11 @@ class BuildWithGenerated(build_ext):
         super().build_extensions()
 
 
-headers = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / NATIVE).rglob("*.h"))]
+headers = [
+    path.relative_to(ROOT).as_posix()
+    for folder in (NATIVE, Path("bindings/python"))
+    for path in sorted((ROOT / folder).rglob("*.h"))
+]
 common = {
     "include_dirs": [(NATIVE / "include").as_posix()],
     "extra_compile_args": CXX_FLAGS,
@@ -69,7 +73,12 @@ setup(
             cxx_std=17,
             **common,
         ),
-        Pybind11Extension("safelight._hash", ["bindings/python/_hash.cpp", *HASH_SOURCES], cxx_std=17, **common),
+        Pybind11Extension(
+            "safelight._hash",
+            ["bindings/python/_hash.cpp", "bindings/python/_hash_index.cpp", *HASH_SOURCES],
+            cxx_std=17,
+            **common,
+        ),
         *cythonize(
             [Extension("safelight._text", ["bindings/python/_text.pyx", "native/src/text/printable.cpp"], **common)],
             build_dir=os.path.join("build", "cython"),

@@ -2,6 +2,8 @@
 //
 // Lifetimes: arrays are borrowed for the one call and nothing is kept. Everything is checked holding the GIL,
 // which is then released once, around the kernel.
+#include "_hash.h"
+
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
@@ -42,13 +44,6 @@ py::tuple name_tuple(const std::array<const char*, count>& names) {
 py::tuple to_tuple(const hash::Pdq& result) {
   return py::make_tuple(static_cast<std::uint32_t>(result.state), result.quality,
                         py::bytes(reinterpret_cast<const char*>(result.bits), hash::kPdqBytes));
-}
-
-// The one table from status to exception is Python's.
-void raise_for_status(Status status) {
-  if (status != Status::kOk) {
-    py::module_::import("safelight.policy.evaluate").attr("raise_for_status")(static_cast<std::uint32_t>(status));
-  }
 }
 
 // [rows, columns] or [rows, columns, bytes of a pixel]; whatever else the array is, the core is told what may be read.
@@ -93,23 +88,6 @@ py::list pdq(const py::array_t<std::uint8_t>& rows, std::uint8_t format, std::ui
   return hashes;
 }
 
-py::dict kernels() {
-  py::list available;
-  py::list known;
-  for (std::size_t i = 0; i < hash::kKernelCount; ++i) {
-    const hash::KernelInfo info = hash::kernel_info(i);
-    known.append(info.name);
-    if (info.available) {
-      available.append(info.name);
-    }
-  }
-  py::dict all;
-  all["in_use"] = hash::kernel_in_use();
-  all["available"] = py::tuple(available);
-  all["known"] = py::tuple(known);
-  return all;
-}
-
 }  // namespace
 
 PYBIND11_MODULE(_hash, module) {
@@ -122,7 +100,8 @@ PYBIND11_MODULE(_hash, module) {
   module.attr("MIN_USABLE_QUALITY") = hash::kMinUsableQuality;
   module.attr("PRE_RESIZE_PX") = hash::kPreResizePx;
   module.def("pdq", &pdq, py::arg("rows").noconvert(), py::arg("format"), py::arg("profile"), py::arg("dihedral"));
-  module.def("kernels", &kernels);
+  module.def("kernels", [] { return kernel_names(hash::kKernelCount, &hash::kernel_info, hash::kernel_in_use()); });
   module.def(
       "set_kernel", [](const std::string& name) { raise_for_status(hash::set_kernel(name.c_str())); }, py::arg("name"));
+  add_index(module);
 }

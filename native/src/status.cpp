@@ -25,6 +25,9 @@ const char* status_message(Status status) noexcept {
              "lies inside the upright picture, a window inside the resized one, numbers are finite";
     case Status::kKernelUnavailable:
       return "this build or this CPU does not have that kernel: use one that safelight._image.kernels() lists";
+    case Status::kBadIndex:
+      return "the bytes are not a hash index of this version, are cut short or damaged: got something else, expected an "
+             "index as HashIndex.save writes it; fetch or build it again, and until then treat the list as missing";
   }
   return "unknown status: the header and the library are of different versions";
 }

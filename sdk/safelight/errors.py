@@ -43,6 +43,10 @@ class DataTamperedError(DataError):
     """A built-in data file differs from the digest compiled into the native module."""
 
 
+class IndexDamagedError(DataError):
+    """Bytes are no hash index of this version, or a damaged one. There is no answer, which is not "no match"."""
+
+
 class ModelError(SafelightError):
     """A model could not be made ready. ``state`` says which named state it stands for."""
 
@@ -80,6 +84,7 @@ STATUS_EXCEPTIONS: dict[int, type[SafelightError]] = {
     6: UsageError,  # bad picture
     7: UsageError,  # out of range
     8: UsageError,  # kernel unavailable
+    9: IndexDamagedError,
 }
 
 

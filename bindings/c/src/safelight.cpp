@@ -13,7 +13,8 @@ using safelight::Status;
 static_assert(policy::kReasonCount <= SAFELIGHT_MAX_REASONS, "raise SAFELIGHT_MAX_REASONS and SAFELIGHT_ABI_VERSION");
 static_assert(policy::kFirstReason == SAFELIGHT_FIRST_REASON);
 static_assert(static_cast<std::uint32_t>(Status::kKernelUnavailable) == SAFELIGHT_KERNEL_UNAVAILABLE);
-static_assert(safelight::kStatusCount == SAFELIGHT_KERNEL_UNAVAILABLE + 1, "name the new status in safelight.h");
+static_assert(static_cast<std::uint32_t>(Status::kBadIndex) == SAFELIGHT_BAD_INDEX);
+static_assert(safelight::kStatusCount == SAFELIGHT_BAD_INDEX + 1, "name the new status in safelight.h");
 static_assert(static_cast<std::uint32_t>(policy::Action::kBlock) == SAFELIGHT_BLOCK);
 
 namespace {

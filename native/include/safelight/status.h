@@ -16,9 +16,10 @@ enum class Status : std::uint32_t {
   kBadPicture = 6,          // sizes, strides and buffer lengths of a picture do not fit together, or buffers overlap
   kOutOfRange = 7,          // a rotation, crop, size, scale, landmark or alignment that is not possible
   kKernelUnavailable = 8,   // this build or this CPU does not have the machine code asked for
+  kBadIndex = 9,            // bytes that are no hash index of this version, or a damaged one
 };
 
-inline constexpr std::uint32_t kStatusCount = 9;
+inline constexpr std::uint32_t kStatusCount = 10;
 
 // A sentence that says what was wrong; static storage, never null.
 const char* status_message(Status status) noexcept;

@@ -1,7 +1,5 @@
 // Which kernels exist here, and which one runs.
-#include <array>
-#include <atomic>
-#include <cstring>
+#include "../dispatch.h"
 
 #include "kernels.h"
 #include "safelight/hash.h"
@@ -9,73 +7,30 @@
 namespace safelight::hash {
 namespace {
 
-struct Choice {
-  const char* name;
-  const Kernels* kernels;
-};
+using KernelDispatch = Dispatch<Kernels, kKernelCount>;
 
-// Slowest first.
-const std::array<Choice, kKernelCount>& choices() noexcept {
-  static const std::array<Choice, kKernelCount> all = {{
+KernelDispatch& dispatch() noexcept {
+  static KernelDispatch all({{
       {"scalar", &kScalarKernels},
       {"sse2", sse2_kernels()},
       {"avx2", avx2_kernels()},
       {"avx512", avx512_kernels()},
       {"neon", neon_kernels()},
-  }};
+  }});
   return all;
 }
 
-const Kernels* fastest() noexcept {
-  const Kernels* best = &kScalarKernels;
-  for (const Choice& choice : choices()) {
-    best = choice.kernels != nullptr ? choice.kernels : best;
-  }
-  return best;
-}
-
-// Null until somebody forces one: then it is the fastest.
-std::atomic<const Kernels*> forced{nullptr};
-
 }  // namespace
 
-const Kernels& active_kernels() noexcept {
-  const Kernels* chosen = forced.load(std::memory_order_acquire);
-  if (chosen != nullptr) {
-    return *chosen;
-  }
-  static const Kernels* const best = fastest();
-  return *best;
-}
+const Kernels& active_kernels() noexcept { return dispatch().active(); }
 
 KernelInfo kernel_info(std::size_t index) noexcept {
-  if (index >= kKernelCount) {
-    return {nullptr, false};
-  }
-  const Choice& choice = choices().at(index);
-  return {choice.name, choice.kernels != nullptr};
+  const KernelDispatch::Choice* choice = dispatch().choice(index);
+  return choice == nullptr ? KernelInfo{nullptr, false} : KernelInfo{choice->name, choice->kernels != nullptr};
 }
 
-const char* kernel_in_use() noexcept { return active_kernels().name; }
+const char* kernel_in_use() noexcept { return dispatch().active_name(); }
 
-Status set_kernel(const char* name) noexcept {
-  if (name == nullptr) {
-    return Status::kNullArgument;
-  }
-  if (std::strcmp(name, "auto") == 0) {
-    forced.store(nullptr, std::memory_order_release);
-    return Status::kOk;
-  }
-  for (const Choice& choice : choices()) {
-    if (std::strcmp(name, choice.name) == 0) {
-      if (choice.kernels == nullptr) {
-        return Status::kKernelUnavailable;
-      }
-      forced.store(choice.kernels, std::memory_order_release);
-      return Status::kOk;
-    }
-  }
-  return Status::kUnknownWord;
-}
+Status set_kernel(const char* name) noexcept { return dispatch().force(name); }
 
 }  // namespace safelight::hash

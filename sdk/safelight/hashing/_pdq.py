@@ -15,7 +15,7 @@ from safelight.errors import UnsupportedInputError, UsageError
 from safelight.hashing._text import DIGEST_BYTES, check_digest, from_text, to_base64
 
 # At most this many of 256 bits differ between two copies of a picture (the reference's advice).
-MATCH_DISTANCE = 31
+MATCH_DISTANCE = _hash.MATCH_DISTANCE
 
 _BITS = 8 * DIGEST_BYTES
 _BEST_QUALITY = 100
@@ -132,7 +132,7 @@ class PdqHash:
         if quality is not None and not 0 <= quality <= _BEST_QUALITY:
             raise UsageError(f"quality: got {quality}, expected 0 to {_BEST_QUALITY}; leave it out if it is unknown")
         low = quality is not None and quality < _hash.MIN_USABLE_QUALITY
-        return cls(State.LOW_QUALITY if low else State.OK, _profile(profile), quality, bits)
+        return cls(State.LOW_QUALITY if low else State.OK, to_profile(profile), quality, bits)
 
     @classmethod
     def parse(cls, text: str, *, profile: PdqProfile | str = PdqProfile.FULL, quality: int | None = None) -> PdqHash:
@@ -245,7 +245,8 @@ def luma_plane(
     return np.lib.stride_tricks.as_strided(flat, (height, width), (distance, 1), writeable=False)
 
 
-def _profile(profile: PdqProfile | str) -> PdqProfile:
+def to_profile(profile: PdqProfile | str) -> PdqProfile:
+    """The profile of that name."""
     try:
         return PdqProfile(profile)
     except ValueError:
@@ -254,7 +255,7 @@ def _profile(profile: PdqProfile | str) -> PdqProfile:
 
 
 def _run(image: Pixels, profile: PdqProfile | str, color: str, *, dihedral: bool) -> tuple[PdqHash, ...]:
-    chosen = _profile(profile)
+    chosen = to_profile(profile)
     rows = _dense_rows(_checked(image, color))
     if chosen is PdqProfile.THUMB512 and max(rows.shape[:2]) > _hash.PRE_RESIZE_PX:
         rows = _thumbnail(rows)
