@@ -40,7 +40,7 @@ constexpr char kCompiler[] = "unknown compiler";
 // (kind, state, label, score) as vocabulary numbers.
 using FindingTuple = std::tuple<std::uint8_t, std::uint8_t, std::uint8_t, float>;
 
-constexpr std::size_t kPackedRulesSize = 2 * policy::kPictureCells + policy::kAgeBandCount + 1 + 2 * sizeof(float);
+constexpr std::size_t kPackedRulesSize = 2 * policy::kCellCount + 2 * sizeof(float);
 
 // The one table from status to exception lives in sdk/safelight.errors.py; here a status is a number.
 std::tuple<std::uint32_t, std::uint32_t, std::vector<std::uint32_t>> evaluate(
@@ -57,10 +57,8 @@ std::tuple<std::uint32_t, std::uint32_t, std::vector<std::uint32_t>> evaluate(
     std::memcpy(target, cursor, size);
     cursor += size;
   };
-  take(rules.picture.data(), rules.picture.size());
-  take(rules.floors.data(), rules.floors.size());
-  take(rules.could_not_tell.data(), rules.could_not_tell.size());
-  take(&rules.known_match, 1);
+  take(&rules.actions, policy::kCellCount);
+  take(&rules.floors, policy::kCellCount);
   take(&rules.strong_explicit_score, sizeof(float));
   take(&rules.strong_minor_score, sizeof(float));
 
@@ -89,10 +87,8 @@ py::bytes default_rules() {
   const auto put = [&packed](const void* source, std::size_t size) {
     packed.append(static_cast<const char*>(source), size);
   };
-  put(rules.picture.data(), rules.picture.size());
-  put(rules.floors.data(), rules.floors.size());
-  put(rules.could_not_tell.data(), rules.could_not_tell.size());
-  put(&rules.known_match, 1);
+  put(&rules.actions, policy::kCellCount);
+  put(&rules.floors, policy::kCellCount);
   put(&rules.strong_explicit_score, sizeof(float));
   put(&rules.strong_minor_score, sizeof(float));
   return {packed};

@@ -11,7 +11,8 @@ const char* status_message(Status status) noexcept {
     case Status::kUnknownWord:
       return "a word or its number is not in Safelight's vocabulary: use the names that this version lists";
     case Status::kBadRulesTable:
-      return "the rules table has the wrong size or an action outside ALLOW..BLOCK: rebuild it from a rules document";
+      return "the rules table has the wrong size, an action outside ALLOW..BLOCK or below a floor, or less protection "
+             "for a younger band or a more severe situation: rebuild it from a rules document";
     case Status::kBufferTooSmall:
       return "the output buffer is too small: pass one of the documented size";
     case Status::kStructSizeMismatch:

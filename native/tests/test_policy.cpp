@@ -84,7 +84,15 @@ TEST_CASE("golden vectors: the same answers as in Python and C") {
 TEST_CASE("nothing seen is could-not-tell, never allowed") {
   for (std::size_t band = 0; band < kAgeBandCount; ++band) {
     for (std::size_t event = 0; event < kEventCount; ++event) {
-      CHECK(decide(static_cast<AgeBand>(band), static_cast<Event>(event), {}).action >= Action::kHold);
+      const auto who = static_cast<AgeBand>(band);
+      const auto what = static_cast<Event>(event);
+      const Outcome outcome = decide(who, what, {});
+      if (what == Event::kMessage || what == Event::kSearch) {
+        // Silence about words is no reason to cut a child off; see docs/adr/0013.
+        CHECK(outcome.action == (who == AgeBand::kAdult ? Action::kAllow : Action::kNudge));
+      } else {
+        CHECK(outcome.action >= Action::kHold);
+      }
     }
   }
 }
@@ -102,11 +110,41 @@ TEST_CASE("an impossible score is could-not-tell") {
 
 TEST_CASE("a floor holds against a loosened table") {
   Rules loosened = default_rules();
-  loosened.picture.fill(static_cast<std::uint8_t>(Action::kAllow));
+  loosened.actions.picture.fill(static_cast<std::uint8_t>(Action::kAllow));
   const Finding finding{FindingKind::kNudity, State::kOk, Label::kExplicit, 0.9F};
   Outcome outcome{};
   REQUIRE(evaluate(loosened, AgeBand::k16To17, Event::kCapture, &finding, 1, &outcome) == Status::kOk);
   CHECK(outcome.action == Action::kHold);
+}
+
+TEST_CASE("a table below a shipped floor, or less protective for a younger band, never decides") {
+  const Finding finding{FindingKind::kNudity, State::kOk, Label::kNone, 0.0F};
+  const auto refused = [&](const Rules& rules) {
+    Outcome outcome{Action::kAllow, 0, {}};
+    return evaluate(rules, AgeBand::k13To15, Event::kView, &finding, 1, &outcome) == Status::kBadRulesTable &&
+           outcome.action == Action::kHold;
+  };
+  Rules broken = default_rules();
+  broken.floors = Cells{};
+  CHECK_FALSE(refused(broken));  // the actions themselves are above the floors that ship
+  broken.actions.picture[picture_cell(AgeBand::k16To17, Event::kCapture, 2, 0)] = 0;
+  CHECK(refused(broken));
+
+  broken = default_rules();
+  broken.actions.answers[answer_cell(AgeBand::kUnder10, static_cast<std::size_t>(Answer::kQueryMatch))] = 0;
+  CHECK(refused(broken));
+  broken = default_rules();
+  broken.actions.picture[picture_cell(AgeBand::kUnknown, Event::kView, 1, 0)] = 0;
+  CHECK(refused(broken));
+  broken = default_rules();
+  broken.actions.answers[answer_cell(AgeBand::kAdult, static_cast<std::size_t>(Answer::kConversationWatch))] = 2;
+  CHECK(refused(broken));
+  broken = default_rules();
+  broken.actions.could_not_tell[could_not_tell_cell(AgeBand::kUnder10, FindingKind::kSite)] = 0;
+  CHECK(refused(broken));
+  broken = default_rules();
+  broken.actions.known_match = broken.floors.known_match = 0;
+  CHECK(refused(broken));
 }
 
 TEST_CASE("misuse is a status, and the outcome stays protective") {
@@ -127,7 +165,7 @@ TEST_CASE("misuse is a status, and the outcome stays protective") {
   CHECK(outcome.action == Action::kHold);
 
   Rules broken = default_rules();
-  broken.picture[0] = 5;
+  broken.actions.picture[0] = 5;
   outcome.action = Action::kAllow;
   CHECK(evaluate(broken, AgeBand::kAdult, Event::kView, &finding, 1, &outcome) == Status::kBadRulesTable);
   CHECK(outcome.action == Action::kHold);

@@ -85,14 +85,22 @@ def default_rules_inc() -> str:
     def numbers(cells: bytes) -> str:
         return "{{" + ", ".join(str(cell) for cell in cells) + "}}"
 
+    def cells(flat: bytes) -> str:
+        answers = module.PICTURE_CELLS + module.COULD_NOT_TELL_CELLS
+        parts = [
+            numbers(flat[: module.PICTURE_CELLS]),
+            numbers(flat[module.PICTURE_CELLS : answers]),
+            numbers(flat[answers : module.KNOWN_MATCH_CELL]),
+            str(flat[module.KNOWN_MATCH_CELL]),
+        ]
+        return "{" + ",\n".join(parts) + "}"
+
     return (
         "Rules{"
         + ",\n".join(
             [
-                numbers(table.picture),
-                numbers(table.floors),
-                numbers(table.could_not_tell),
-                str(table.known_match),
+                cells(table.actions),
+                cells(table.floors),
                 f"{table.strong_explicit_score!r}F",
                 f"{table.strong_minor_score!r}F",
             ]

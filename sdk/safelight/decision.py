@@ -22,7 +22,7 @@ class _Word(str, Enum):
 
 
 class Event(_Word):
-    """What somebody is about to do."""
+    """What somebody is about to do. ``use``: start something that asks for time or consent (an app, a purchase)."""
 
     CAPTURE = "capture"
     UPLOAD = "upload"
@@ -32,6 +32,7 @@ class Event(_Word):
     SAVE = "save"
     MESSAGE = "message"
     SEARCH = "search"
+    USE = "use"
 
 
 class AgeBand(_Word):

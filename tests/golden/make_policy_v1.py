@@ -14,10 +14,10 @@ from types import SimpleNamespace
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from reference.policy import LEVELS, STATES, decide  # noqa: E402
+from reference.policy import LABELS, LEVELS, STATES, decide  # noqa: E402
 
 BANDS = ["under_10", "10_12", "13_15", "16_17", "adult", "unknown"]
-EVENTS = ["capture", "upload", "send", "receive", "view", "save", "message", "search"]
+EVENTS = ["capture", "upload", "send", "receive", "view", "save", "message", "search", "use"]
 SCORES = {"none": "0.0625", "suggestive": "0.625", "explicit": "0.96875"}  # exact in 32-bit floats
 
 
@@ -44,6 +44,32 @@ def rows() -> list[tuple[str, str, str]]:
         found.append((band, "view", "nudity:OK:explicit:0.96875 age:OK:adult:0.0625 age:OK:minor:0.625"))
         found.append((band, "receive", "nudity:OK:explicit:0.96875 age:NO_MODEL:-:-"))
         found.append((band, "receive", "nudity:OK:suggestive:0.625 nudity:TOO_SMALL:-:-"))
+        found += [
+            (band, event, f"{kind}:OK:{label}:1")
+            for kind, event in (
+                ("grooming", "message"),
+                ("conversation", "message"),
+                ("query", "search"),
+                ("site", "search"),
+                ("consent", "use"),
+                ("consent", "capture"),
+                ("time", "use"),
+            )
+            for label in LABELS[kind]
+        ]
+        found += [(band, event, "-") for event in ("message", "search", "use")]
+        found.append((band, "message", "conversation:UNKNOWN_LANGUAGE:-:-"))
+        found.append((band, "message", "conversation:OK:danger:0.96875 nudity:OK:explicit:0.96875"))
+        found.append((band, "message", "conversation:OK:calm:0.0625 media:DECODE_FAILED:-:-"))
+        found.append((band, "message", "conversation:OK:danger:0.96875 conversation:OK:help:1"))
+        found.append((band, "message", "conversation:OK:help:1 nudity:OK:explicit:0.96875"))
+        found.append((band, "capture", "conversation:OK:calm:0.0625 settings:NO_STORE:-:-"))
+        found.append((band, "search", "query:NO_LIST:-:- site:OK:match:1"))
+        found.append((band, "search", "query:OK:match:1 site:OK:help:1 time:OK:spent:1"))
+        found.append((band, "use", "time:CLOCK_UNCONFIRMED:-:- consent:OK:given:1"))
+        found.append((band, "use", "time:OK:spent:1 consent:OK:missing:1 site:OK:help:1"))
+        found.append((band, "capture", "consent:OK:missing:1 site:OK:help:1 nudity:OK:none:0.0625"))
+        found.append((band, "use", "settings:STORE_DAMAGED:-:-"))
     return found
 
 

@@ -46,23 +46,59 @@ REASON_ORDER = [
 ]  # fmt: skip
 
 
+PICTURE_EVENTS = ["capture", "upload", "send", "receive", "view", "save"]
+PICTURE_KINDS = ["media", "nudity", "age", "known"]
+# What an event without a picture is judged by, and whose could-not-tell action it takes without.
+EVIDENCE = {
+    "message": (["grooming", "conversation"], "conversation"),
+    "search": (["query", "site"], "query"),
+    "use": (["consent", "time"], "consent"),
+}
+
+
 def decide(findings: list[Any], band: str, event: str, rules: dict[str, Any]) -> tuple[str, list[str]]:
     """Return the action and the reasons, most severe first."""
-    asked: dict[str, str] = {}
+    asked: list[tuple[str, str, bool]] = []  # reason, action, whether help lifts it
+    picture = [finding for finding in findings if finding.kind in PICTURE_KINDS]
+    helps = False
+    for finding in findings:
+        if finding.kind in PICTURE_KINDS or (finding.kind == "settings" and finding.state == "OK"):
+            continue
+        lifted = not (finding.kind == "consent" and event == "capture")
+        state = _state(finding)
+        if state != "OK":
+            asked.append((state, could_not_tell(rules, band, finding.kind), lifted))
+        elif finding.label == "help":
+            helps = True
+        elif finding.label not in ("none", "no_match", "calm", "given", "allowed"):
+            reason = f"{finding.kind}_{finding.label}".upper() if finding.kind != "grooming" else "GROOMING_STAGE"
+            asked.append((reason, answer(rules, band, finding.kind, finding.label), lifted))
+    if picture or event in PICTURE_EVENTS:
+        asked += [(reason, action, False) for reason, action in _picture(picture, band, event, rules)]
+    else:
+        kinds, kind = EVIDENCE[event]
+        if not any(finding.kind in kinds for finding in findings):
+            asked.append(("NO_EVIDENCE", could_not_tell(rules, band, kind), True))
 
-    def ask(reason: str, action: str) -> None:
-        asked[reason] = max(asked.get(reason, "ALLOW"), action, key=LADDER.index)
+    highest: dict[str, str] = {}
+    for reason, action, lifted in asked:
+        if not (helps and lifted):
+            highest[reason] = max(highest.get(reason, "ALLOW"), action, key=LADDER.index)
+    reasons = [reason for reason, action in highest.items() if action != "ALLOW"]
+    reasons.sort(key=lambda reason: (LADDER.index(highest[reason]), REASON_ORDER.index(reason)), reverse=True)
+    action = max((highest[reason] for reason in reasons), key=LADDER.index, default="ALLOW")
+    return action, [*reasons, "HELP"] if helps else reasons
 
-    could_not_tell = next(row["action"] for row in rules["could_not_tell"] if band in row["bands"])
+
+def _picture(findings: list[Any], band: str, event: str, rules: dict[str, Any]) -> list[tuple[str, str]]:
+    asked: list[tuple[str, str]] = []
     judged = False
     level, subject = "none", None
     explicit_score = minor_score = 0.0
     for finding in findings:
-        if finding.kind in ("media", "settings") and finding.state == "OK":
+        if finding.kind == "media" and finding.state == "OK":
             continue
-        state = finding.state
-        if state == "OK" and not _valid(finding):
-            state = "SCORE_INVALID"
+        state = _state(finding)
         if finding.kind == "age":
             # A face that could not be judged is "unsure", which is the protective side.
             label = finding.label if state == "OK" else "unsure"
@@ -71,42 +107,71 @@ def decide(findings: list[Any], band: str, event: str, rules: dict[str, Any]) ->
                 minor_score = max(minor_score, finding.score)
         elif state != "OK":
             judged = True
-            ask(state, could_not_tell)
+            asked.append((state, could_not_tell(rules, band, finding.kind)))
         elif finding.kind == "nudity":
             judged = True
             level = max(level, finding.label, key=LEVELS.index)
             explicit_score = max(explicit_score, finding.score)
-        elif finding.kind == "known" and finding.label == "match":
-            ask("KNOWN_MATCH", rules["known_match"])
+        elif finding.label == "match":
+            asked.append(("KNOWN_MATCH", _at_least(rules["known_match"], rules["floors"].get("known_match"))))
     if not judged:
-        ask("NO_EVIDENCE", could_not_tell)
+        asked.append(("NO_EVIDENCE", could_not_tell(rules, band, "nudity")))
     subject = subject or "unsure"
 
-    action = _lookup(rules, band, event, level, subject)
-    ask({"none": "RULE", "suggestive": "NUDITY_SUGGESTIVE", "explicit": "NUDITY_EXPLICIT"}[level], action)
-    if LADDER.index(action) > LADDER.index(_lookup(rules, band, event, level, "adult")):
+    action = picture_action(rules, band, event, level, subject)
+    asked.append(({"none": "RULE", "suggestive": "NUDITY_SUGGESTIVE", "explicit": "NUDITY_EXPLICIT"}[level], action))
+    if LADDER.index(action) > LADDER.index(picture_action(rules, band, event, level, "adult")):
         strong = rules["strong_evidence"]
         if subject == "unsure":
-            ask("SUBJECT_UNSURE", action)
+            asked.append(("SUBJECT_UNSURE", action))
         elif explicit_score >= _f32(strong["explicit_score"]) and minor_score >= _f32(strong["minor_score"]):
-            ask("SUBJECT_MINOR_STRONG", action)
+            asked.append(("SUBJECT_MINOR_STRONG", action))
         else:
-            ask("SUBJECT_MINOR", action)
-
-    reasons = [reason for reason, wanted in asked.items() if wanted != "ALLOW"]
-    reasons.sort(key=lambda reason: (LADDER.index(asked[reason]), REASON_ORDER.index(reason)), reverse=True)
-    return max((asked[reason] for reason in reasons), key=LADDER.index, default="ALLOW"), reasons
+            asked.append(("SUBJECT_MINOR", action))
+    return asked
 
 
-def _lookup(rules: dict[str, Any], band: str, event: str, level: str, subject: str) -> str:
+def picture_action(rules: dict[str, Any], band: str, event: str, level: str, subject: str) -> str:
+    """The action for a picture, with its floor."""
     axis = "minor_or_unsure" if subject in ("unsure", "minor") else "adult_or_no_face"
 
-    def matches(row: dict[str, Any]) -> bool:
-        return band in row["bands"] and event in row.get("events", [event]) and axis in row.get("subjects", [axis])
+    def find(rows: list[dict[str, Any]]) -> str | None:
+        for row in rows:
+            named = event in row.get("events", [event]) and axis in row.get("subjects", [axis])
+            if band in row["bands"] and named and level in row:
+                return row[level]
+        return None
 
-    action = next(row[level] for row in rules["picture"] if matches(row) and level in row)
-    floor = next((row[level] for row in rules.get("floors", []) if matches(row) and level in row), "ALLOW")
-    return max(action, floor, key=LADDER.index)
+    return _at_least(find(rules["picture"]), find(rules["floors"].get("picture", [])))
+
+
+def could_not_tell(rules: dict[str, Any], band: str, kind: str) -> str:
+    """The action for a finding of this kind that could not tell, with its floor."""
+
+    def find(rows: list[dict[str, Any]]) -> str | None:
+        rows = [row for row in rows if band in row["bands"] and kind in row.get("kinds", [kind])]
+        return rows[0]["action"] if rows else None
+
+    return _at_least(find(rules["could_not_tell"]), find(rules["floors"].get("could_not_tell", [])))
+
+
+def answer(rules: dict[str, Any], band: str, kind: str, label: str) -> str:
+    """The action for an answer of another kind, with its floor."""
+
+    def find(rows: list[dict[str, Any]]) -> str | None:
+        rows = [row for row in rows if band in row["bands"] and label in row]
+        return rows[0][label] if rows else None
+
+    return _at_least(find(rules[kind]), find(rules["floors"].get(kind, [])))
+
+
+def _at_least(action: str | None, floor: str | None) -> str:
+    assert action is not None, "a complete document says something about every situation"
+    return max(action, floor or "ALLOW", key=LADDER.index)
+
+
+def _state(finding: Any) -> str:
+    return finding.state if finding.state != "OK" or _valid(finding) else "SCORE_INVALID"
 
 
 def _valid(finding: Any) -> bool:

@@ -102,7 +102,8 @@ SAFELIGHT_API safelight_status safelight_word_from_name(safelight_vocabulary voc
  *
  * Whatever the return value, outcome->action is protective (HOLD) unless evidence lowered it; when the
  * status is not SAFELIGHT_OK, act on HOLD. With outcome NULL or of another struct_size nothing is written.
- * No finding, or none about nudity, means "could not tell": HOLD, never ALLOW.
+ * A picture event without a finding about nudity means "could not tell": HOLD, never ALLOW; a message, search or use
+ * without evidence of its own takes the could-not-tell action of its kind.
  * At most SAFELIGHT_MAX_FINDINGS findings; more is SAFELIGHT_BUFFER_TOO_SMALL. */
 SAFELIGHT_API safelight_status safelight_policy_decide(uint32_t age_band, uint32_t event,
                                                        const safelight_finding* findings, size_t finding_count,

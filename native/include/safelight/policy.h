@@ -23,8 +23,8 @@ inline constexpr std::size_t kActionCount = 5;
 enum class AgeBand : std::uint8_t { kUnder10, k10To12, k13To15, k16To17, kAdult, kUnknown };
 inline constexpr std::size_t kAgeBandCount = 6;
 
-enum class Event : std::uint8_t { kCapture, kUpload, kSend, kReceive, kView, kSave, kMessage, kSearch };
-inline constexpr std::size_t kEventCount = 8;
+enum class Event : std::uint8_t { kCapture, kUpload, kSend, kReceive, kView, kSave, kMessage, kSearch, kUse };
+inline constexpr std::size_t kEventCount = 9;
 
 enum class FindingKind : std::uint8_t {
   kMedia,
@@ -145,13 +145,40 @@ inline constexpr std::size_t kLevelCount = 3;    // none, suggestive, explicit
 inline constexpr std::size_t kSubjectCount = 2;  // adult or no face; minor or unsure
 inline constexpr std::size_t kPictureCells = kAgeBandCount * kEventCount * kLevelCount * kSubjectCount;
 
-// A rules document, flattened. `picture` and `floors` are indexed by picture_cell(); a floor is an action
-// that no rule goes below, checked on every decision so that a loosened table cannot undercut it.
-struct Rules {
-  std::array<std::uint8_t, kPictureCells> picture;
-  std::array<std::uint8_t, kPictureCells> floors;
-  std::array<std::uint8_t, kAgeBandCount> could_not_tell;
+inline constexpr std::size_t kCouldNotTellCells = kAgeBandCount * kFindingKindCount;
+
+// What a finding of a kind without an axis of its own can answer, as far as an action can hang on it: the eleven
+// stages of grooming, then these.
+enum class Answer : std::uint8_t {
+  kConversationWatch = 11,
+  kConversationWarn,
+  kConversationDanger,
+  kQueryMatch,
+  kSiteMatch,
+  kConsentMissing,
+  kConsentExpired,
+  kConsentWithdrawn,
+  kTimeSpent,
+  kTimeOutsideWindow,
+};
+inline constexpr std::size_t kAnswerCount = 21;
+inline constexpr std::size_t kAnswerCells = kAgeBandCount * kAnswerCount;
+
+// One action for every situation. Bytes only, without padding: a face may copy it as a whole.
+struct Cells {
+  std::array<std::uint8_t, kPictureCells> picture;              // picture_cell()
+  std::array<std::uint8_t, kCouldNotTellCells> could_not_tell;  // could_not_tell_cell()
+  std::array<std::uint8_t, kAnswerCells> answers;               // answer_cell()
   std::uint8_t known_match;
+};
+inline constexpr std::size_t kCellCount = kPictureCells + kCouldNotTellCells + kAnswerCells + 1;
+static_assert(sizeof(Cells) == kCellCount);
+
+// A rules document, flattened. A floor is an action that no rule goes below: looked at on every decision, so that a
+// loosened table cannot undercut it.
+struct Rules {
+  Cells actions;
+  Cells floors;
   float strong_explicit_score;  // both scores at or above these make kSubjectMinorStrong
   float strong_minor_score;
 };
@@ -160,6 +187,14 @@ constexpr std::size_t picture_cell(AgeBand band, Event event, std::size_t level,
   return ((static_cast<std::size_t>(band) * kEventCount + static_cast<std::size_t>(event)) * kLevelCount + level) *
              kSubjectCount +
          subject;
+}
+
+constexpr std::size_t could_not_tell_cell(AgeBand band, FindingKind kind) noexcept {
+  return static_cast<std::size_t>(band) * kFindingKindCount + static_cast<std::size_t>(kind);
+}
+
+constexpr std::size_t answer_cell(AgeBand band, std::size_t answer) noexcept {
+  return static_cast<std::size_t>(band) * kAnswerCount + answer;
 }
 
 struct Outcome {
@@ -171,15 +206,23 @@ struct Outcome {
 // The rules that ship: DESIGN's default table.
 const Rules& default_rules() noexcept;
 
-// Every action in range, scores in [0, 1]. A table from outside passes here before evaluate() sees it.
+// Is this a table that may decide? Actions in range and scores in [0, 1]; nothing below the floors of the rules that
+// ship; and no turned-around order: explicit >= suggestive >= none, a subject who may be a child >= an adult,
+// danger >= warn >= watch, under_10 >= 10_12 >= 13_15 >= 16_17 >= adult and unknown >= 13_15. (One exception, in the
+// design: a picture that may show a child may be more severe for an adult.) evaluate() refuses any other table.
 Status check_rules(const Rules& rules) noexcept;
 
 // Decides. Whatever goes wrong, `outcome` is protective: it starts as kHold and is lowered only by evidence.
 //
-// - No nudity answer at all is kNoEvidence: "could not tell", never "nothing found".
-// - A finding that could not tell counts as the rules' could-not-tell action, except an age finding: the
+// - Every event needs evidence of its own: a picture event an answer about nudity; a message one about nudity or
+//   about what was written; a search one about the query, the site or nudity; a use one about time or consent.
+//   None at all is kNoEvidence: "could not tell", never "nothing found".
+// - A finding that could not tell counts as the could-not-tell action of its kind, except an age finding: the
 //   subject is then "unsure", the more protective side of its axis.
 // - A score outside [0, 1] (or NaN), or a label of another kind, is kScoreInvalid.
+// - kHelp, of kind conversation, query or site, lifts whatever asks for an action because of words, addresses, time,
+//   consent or settings, under every table: help is never blocked. A picture is judged as ever, and the consent that
+//   a camera needs is still asked for.
 Status evaluate(const Rules& rules, AgeBand band, Event event, const Finding* findings, std::size_t finding_count,
                 Outcome* outcome) noexcept;
 

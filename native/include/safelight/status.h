@@ -10,7 +10,7 @@ enum class Status : std::uint32_t {
   kOk = 0,
   kNullArgument = 1,        // a required pointer is null
   kUnknownWord = 2,         // a band, event, kind, state, label or name outside the vocabulary
-  kBadRulesTable = 3,       // a rules table of the wrong size or with a value outside the ladder
+  kBadRulesTable = 3,       // a rules table of the wrong size, outside the ladder, below a floor or out of order
   kBufferTooSmall = 4,      // the caller's buffer cannot hold the answer
   kStructSizeMismatch = 5,  // the caller was compiled against another layout of a C struct
   kBadPicture = 6,          // sizes, strides and buffer lengths of a picture do not fit together, or buffers overlap

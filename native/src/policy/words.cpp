@@ -14,8 +14,8 @@ const char* at(const std::array<const char*, N>& names, std::uint32_t value) noe
 constexpr std::array<const char*, kActionCount> kActions = {"ALLOW", "NUDGE", "BLUR", "HOLD", "BLOCK"};
 constexpr std::array<const char*, kAgeBandCount> kAgeBands = {"under_10", "10_12", "13_15",
                                                               "16_17",    "adult", "unknown"};
-constexpr std::array<const char*, kEventCount> kEvents = {"capture", "upload", "send",    "receive",
-                                                          "view",    "save",   "message", "search"};
+constexpr std::array<const char*, kEventCount> kEvents = {"capture", "upload",  "send",   "receive", "view",
+                                                          "save",    "message", "search", "use"};
 constexpr std::array<const char*, kFindingKindCount> kFindingKinds = {
     "media", "nudity", "age", "known", "grooming", "conversation", "query", "site", "consent", "time", "settings"};
 constexpr std::array<const char*, kLabelCount> kLabels = {

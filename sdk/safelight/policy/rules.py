@@ -4,66 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from safelight import _native
 from safelight.decision import AgeBand
 from safelight.errors import UsageError
+from safelight.policy.sections import DocumentRow, RulesDocument
 from safelight.policy.table import RulesTable, expand
 
-
-class _PictureRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    bands: list[str]
-    explicit: str
-    suggestive: str
-    none: str
-    events: list[str] | msgspec.UnsetType = msgspec.UNSET
-    subjects: list[str] | msgspec.UnsetType = msgspec.UNSET
+SCHEMA = 2
 
 
-class _FloorRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    bands: list[str]
-    events: list[str] | msgspec.UnsetType = msgspec.UNSET
-    explicit: str | msgspec.UnsetType = msgspec.UNSET
-    suggestive: str | msgspec.UnsetType = msgspec.UNSET
-
-
-class _CouldNotTellRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    bands: list[str]
-    action: str
-
-
-class _StrongEvidence(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    explicit_score: float
-    minor_score: float
-
-
-class _Document(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class _Version(msgspec.Struct):
     schema: int
-    id: str
-    version: int
-    picture: list[_PictureRow]
-    could_not_tell: list[_CouldNotTellRow]
-    known_match: str
-    strong_evidence: _StrongEvidence
-    documents: list[DocumentRow]
-    floors: list[_FloorRow] = []
-
-
-class DocumentRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What is done with files that hold pictures: documents and archives, and photos with a clip behind them.
-
-    Attributes:
-        bands: age bands of the row.
-        containers: ``not_media`` holds every document; ``look_inside`` looks at the pictures in it.
-        motion_photo: ``hold`` holds a photo whose clip cannot be looked at; ``still_only`` looks at the still.
-    """
-
-    bands: list[str]
-    containers: Literal["not_media", "look_inside"]
-    motion_photo: Literal["hold", "still_only"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +28,7 @@ class Rules:
     Attributes:
         id: of the document, e.g. ``safelight-default``.
         version: of the document; higher is newer.
-        table: the flat form.
+        table: the flat form. Its floors are those of the document and of the rules that ship.
         documents: what is done with files that hold pictures, by age band; the stricter way for a band that
             no row names.
     """
@@ -88,23 +43,25 @@ class Rules:
         for row in self.documents:
             if band.value in row.bands:
                 return row
-        return DocumentRow([band.value], "not_media", "hold")
+        return DocumentRow((band.value,), "not_media", "hold")
 
     @classmethod
     def from_json(cls, document: bytes | str) -> Rules:
-        """Read a rules document.
+        """Read a rules document (``docs/schema/rules.schema.json``).
 
         Raises:
-            UsageError: not JSON, another schema, an unknown field or word, or a cell without an action.
+            UsageError: not JSON, another schema, an unknown field or word, a situation without an action, below a
+                floor of the rules that ship, or less protection for a younger band or a more severe situation.
         """
         try:
-            parsed = msgspec.json.decode(document, type=_Document)
+            schema = msgspec.json.decode(document, type=_Version).schema
+            if schema != SCHEMA:
+                raise UsageError(f"rules document: got schema {schema}, this version reads schema {SCHEMA}.")
+            parsed = msgspec.json.decode(document, type=RulesDocument)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"rules document: {error}; compare it with policy/default_rules.json.") from None
-        if parsed.schema != 1:
-            raise UsageError(f"rules document: got schema {parsed.schema}, this version reads schema 1.")
         plain: dict[str, Any] = msgspec.to_builtins(parsed)
-        return cls(id=parsed.id, version=parsed.version, table=expand(plain), documents=tuple(parsed.documents))
+        return cls(parsed.id, parsed.version, expand(plain, floors=shipped_floors()), parsed.documents)
 
     @classmethod
     def default(cls) -> Rules:
@@ -113,6 +70,12 @@ class Rules:
         ``policy/default_rules.json`` is the document they were compiled from.
         """
         return _default()
+
+
+@lru_cache(maxsize=1)
+def shipped_floors() -> bytes:
+    """The floors that hold for every document, as compiled into the native core."""
+    return RulesTable.unpack(_native.default_rules()).floors
 
 
 @lru_cache(maxsize=1)
