@@ -5,7 +5,10 @@ BIN = $(VENV)/bin
 NATIVE_BUILD = build/native
 HYPOTHESIS_PROFILE ?= ci
 
-.PHONY: help setup build try test native sanitize cross-aarch64 lint format models-verify soak check clean
+FUZZ_RUNS ?= 20000
+FUZZ_SECONDS ?= 4
+
+.PHONY: help setup build try test native sanitize fuzz cross-aarch64 lint format models-verify soak check clean
 
 help:            ## list the commands
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -31,6 +34,9 @@ native: setup    ## native tests: C++, and the C face
 	PATH="$(abspath $(BIN)):$$PATH" cmake -S native -B $(NATIVE_BUILD) -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
 	PATH="$(abspath $(BIN)):$$PATH" cmake --build $(NATIVE_BUILD)
 	PATH="$(abspath $(BIN)):$$PATH" ctest --test-dir $(NATIVE_BUILD) --output-on-failure
+
+fuzz: setup      ## every fuzz target, FUZZ_RUNS rounds or FUZZ_SECONDS each, whichever ends first
+	PATH="$(abspath $(BIN)):$$PATH" FUZZ_RUNS=$(FUZZ_RUNS) FUZZ_SECONDS=$(FUZZ_SECONDS) bash .ci/fuzz
 
 sanitize: setup  ## native tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	PATH="$(abspath $(BIN)):$$PATH" cmake -S native -B build/sanitize -G Ninja -DSAFELIGHT_SANITIZE=ON

@@ -1,6 +1,7 @@
 // The index's block: how it is laid out, filled, opened and searched.
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "index_kernels.h"
 #include "safelight/hash_index.h"
@@ -460,16 +461,17 @@ Status index_begin(const IndexInput& input, std::uint8_t* block, std::size_t blo
   if (status != Status::kOk) {
     return status;
   }
-  if ((input.hashes == nullptr && shape.count > 0) || (input.negatives == nullptr && shape.negative_count > 0) ||
-      (input.ids == nullptr && shape.has_ids) || (input.categories == nullptr && shape.has_categories)) {
-    return Status::kNullArgument;
-  }
   const std::size_t lengths[] = {shape.count * kPdqBytes, shape.has_ids ? shape.count * sizeof(std::uint64_t) : 0,
                                  shape.has_categories ? shape.count * sizeof(std::uint16_t) : 0,
                                  shape.negative_count * kPdqBytes};
   const void* const sources[] = {input.hashes, input.ids, input.categories, input.negatives};
+  for (std::size_t i = 0; i < std::size(lengths); ++i) {
+    if (lengths[i] > 0 && sources[i] == nullptr) {
+      return Status::kNullArgument;
+    }
+  }
   std::memset(block, 0, kIndexHeaderBytes);
-  for (std::size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); ++i) {
+  for (std::size_t i = 0; i < std::size(lengths); ++i) {
     if (lengths[i] > 0) {
       std::memcpy(block + layout.sections[i], sources[i], lengths[i]);
       std::memset(block + layout.sections[i] + lengths[i], 0, round_up(lengths[i]) - lengths[i]);
@@ -536,7 +538,7 @@ Status index_finish(const IndexShape& shape, std::uint8_t* block, std::size_t bl
 }
 
 Status index_open(const void* block, std::size_t block_bytes, IndexView* view) noexcept {
-  if (block == nullptr || view == nullptr) {
+  if ((block == nullptr && block_bytes > 0) || view == nullptr) {
     return Status::kNullArgument;
   }
   const auto* bytes = static_cast<const std::uint8_t*>(block);
