@@ -31,6 +31,7 @@ BUILTIN_DATA = (
     "_data/deterrence/help/*.json",
     "_data/deterrence/schema/*.json",
     "policy/default_rules.json",
+    "policy/presets.json",
 )
 
 

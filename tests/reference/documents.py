@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 from safelight.decision import Action
+from safelight.policy.layers import Layer
 from safelight.policy.rules import Rules, shipped_floors
+from safelight.policy.sections import DocumentRow, Sections
 from safelight.policy.table import (
     ANSWERS,
     BANDS,
@@ -19,6 +22,7 @@ from safelight.policy.table import (
     SUBJECTS,
     RulesTable,
     answer_cell,
+    cell_names,
     could_not_tell_cell,
     expand,
     picture_cell,
@@ -90,3 +94,46 @@ def valid_rules(draw: st.DrawFn) -> Rules:
     """As :func:`valid_documents`, without the way over the document."""
     floors = bytes(map(max, draw(cells), shipped_floors()))
     return Rules("any", 1, RulesTable(raised(draw(cells), floors), floors, 0.95, 0.95))
+
+
+def sparse_sections(wanted: dict[int, int]) -> Sections:
+    """Some cells, as the sections of a layer."""
+    found: dict[str, Any] = {}
+    for cell, action in wanted.items():
+        name, value = cell_names()[cell].split("/"), Action(action).name
+        if name[0] == "picture":
+            row = {"bands": [name[1]], "events": [name[2]], "subjects": [name[4]], name[3]: value}
+        elif name[0] == "could_not_tell":
+            row = {"bands": [name[1]], "kinds": [name[2]], "action": value}
+        elif name[0] == "known_match":
+            found["known_match"] = value
+            continue
+        else:
+            row = {"bands": [name[1]], name[2]: value}
+        found.setdefault(name[0], []).append(row)
+    return msgspec.convert(found, Sections)
+
+
+wanted_cells = st.dictionaries(st.integers(0, CELLS - 1), st.integers(0, 4), max_size=12)
+document_rows = st.lists(
+    st.builds(
+        DocumentRow,
+        st.sampled_from(BANDS).map(lambda band: (band,)),
+        st.sampled_from(["not_media", "look_inside"]),
+        st.sampled_from(["hold", "still_only"]),
+    ),
+    max_size=3,
+    unique_by=lambda row: row.bands,
+).map(tuple)
+
+
+@st.composite
+def layers(draw: st.DrawFn, *, party: str) -> Layer:
+    """A layer of an operator, a guardian or a child."""
+    nothing = Sections()
+    return Layer(
+        rules=sparse_sections(draw(wanted_cells)),
+        documents=draw(document_rows),
+        floors=sparse_sections(draw(wanted_cells)) if party == "operator" else nothing,
+        permits=sparse_sections(draw(wanted_cells)) if party == "guardian" else nothing,
+    )

@@ -157,13 +157,14 @@ def order() -> tuple[tuple[int, int], ...]:
     return tuple(pairs)
 
 
-def raised(actions: Sequence[int], floors: Sequence[int]) -> bytes:
-    """The lowest table that is nowhere below ``actions`` or ``floors`` and keeps :func:`order`."""
+def raised(actions: Sequence[int], floors: Sequence[int], *, pairs: Sequence[tuple[int, int]] | None = None) -> bytes:
+    """The lowest table that is nowhere below ``actions`` or ``floors`` and keeps ``pairs`` (:func:`order`)."""
     cells = list(map(max, actions, floors))
+    pairs = order() if pairs is None else pairs
     changed = True
     while changed:
         changed = False
-        for more, less in order():
+        for more, less in pairs:
             if cells[more] < cells[less]:
                 cells[more] = cells[less]
                 changed = True
