@@ -23,6 +23,7 @@ from safelight.lists._tuf import (
     RepositoryError,
     Root,
     Snapshot,
+    SodiumKey,
     Targets,
     Timestamp,
 )
@@ -259,6 +260,11 @@ def _parse(data: bytes, role: type[_Role], what: str) -> Metadata[_Role]:
         metadata = Metadata.from_bytes(data)
     if metadata is None or not isinstance(metadata.signed, role):
         raise ListDamagedError(f"{what}: got {len(data)} bytes that are no {what} metadata; get the mirror again")
+    if role is Root:
+        metadata.signed.keys = {
+            key_id: SodiumKey(key_id, key.keytype, key.scheme, key.keyval, key.unrecognized_fields)
+            for key_id, key in metadata.signed.keys.items()
+        }
     found: Metadata[_Role] = metadata
     return found
 

@@ -15,9 +15,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from safelight import hashing
 from safelight.errors import ClosedError, ListDamagedError
-from safelight.hashing import PdqHash, PdqProfile, ProfileMismatchError, Sha256Hash
+from safelight.hashing import HashIndex, PdqHash, PdqProfile, ProfileMismatchError, Sha256Hash
 from safelight.lists.format import HASH_BYTES, HashList, ListInfo
 
 _MAGIC: Final = b"SLIMAGE1"
@@ -98,18 +97,18 @@ def build_image(hash_list: HashList, *, progress: Callable[[float], None] | None
     pdq, exact, frames = (hash_list.sections[kind] for kind in ("pdq", "sha256", "clip_frame"))
     parts: dict[str, bytes] = {}
     if len(pdq):
-        index = hashing.HashIndex.build(
+        index = HashIndex.build(
             pdq.hashes,
             ids=pdq.ids,
             categories=pdq.categories,
             negatives=hash_list.negatives["pdq"],
             profile=info.profile.value,
-            progress=progress,
+            progress=(lambda done, steps: progress(done / steps)) if progress is not None else None,
         )
         parts["pdq"] = index.to_bytes()
     if len(frames):
         rows = np.arange(len(frames), dtype=np.uint64)
-        index = hashing.HashIndex.build(
+        index = HashIndex.build(
             frames.hashes, ids=rows, negatives=hash_list.negatives["pdq"], profile=info.profile.value
         )
         parts["clip"] = index.to_bytes()
@@ -182,11 +181,11 @@ class KnownList:
         self._exact_categories = parts.array("sha256_categories", "<u2")
         self._negative_exact = parts.array("negative_sha256", "u1").reshape(-1, HASH_BYTES)
 
-    def _open_index(self, data: memoryview | None) -> Any:
+    def _open_index(self, data: memoryview | None) -> HashIndex | None:
         if data is None:
             return None
-        index = hashing.HashIndex.from_buffer(data)
-        if PdqProfile(index.profile) is not self.info.profile:
+        index = HashIndex.from_buffer(data)
+        if index.profile is not self.info.profile:
             raise ListDamagedError(
                 f"list: got an index of profile {index.profile}, expected {self.info.profile}; install it again"
             )
@@ -247,10 +246,10 @@ class KnownList:
         best: tuple[int, int, int] | None = None
         for one in several:
             self._require_profile(one)
-            if self._index is None or not one.usable:
+            if self._index is None or not _searchable(one):
                 continue
             for found in self._index.query(one, max_distance=self.info.max_distance):
-                candidate = (int(found.distance), int(found.entry_id), int(found.category))
+                candidate = (found.distance, found.entry_id, found.category or 0)
                 best = candidate if best is None or candidate < best else best
         if best is None:
             return None
@@ -271,7 +270,7 @@ class KnownList:
         self._require_open()
         for frame in frames:
             self._require_profile(frame)
-        distinct = {frame.bits: frame for frame in frames if frame.usable}
+        distinct = {frame.bits: frame for frame in frames if _searchable(frame)}
         if self._clip_index is None or not distinct:
             return ()
         query_frames: dict[int, set[bytes]] = {}
@@ -279,11 +278,11 @@ class KnownList:
         nearest: dict[int, int] = {}
         for bits, frame in distinct.items():
             for found in self._clip_index.query(frame, max_distance=self.info.max_distance):
-                row = int(found.entry_id)
+                row = found.entry_id
                 entry_id = int(self._clip_ids[row])
                 query_frames.setdefault(entry_id, set()).add(bits)
                 list_rows.setdefault(entry_id, set()).add(row)
-                nearest[entry_id] = min(nearest.get(entry_id, 8 * HASH_BYTES), int(found.distance))
+                nearest[entry_id] = min(nearest.get(entry_id, 8 * HASH_BYTES), found.distance)
         matches = []
         for entry_id, rows in list_rows.items():
             whole = int(np.count_nonzero(self._clip_ids == entry_id))
@@ -304,6 +303,9 @@ class KnownList:
         """Wipe the list from memory. May be called twice."""
         if not self._closed:
             self._closed = True
+            for index in (self._index, self._clip_index):
+                if index is not None:
+                    index.close()
             self._index = self._clip_index = None
             empty: Any = np.empty(0, np.uint8)
             self._exact = self._negative_exact = empty.reshape(0, HASH_BYTES)
@@ -364,6 +366,11 @@ def _read_header(view: memoryview) -> tuple[_Image, memoryview]:
     if header is None:
         raise ListDamagedError(f"list image: got {len(view)} bytes that are none of this version; install it again")
     return header, view[start + length :]
+
+
+def _searchable(one: PdqHash) -> bool:
+    """Whether it may be looked up: enough features, and at least one bit (an index refuses a hash without any)."""
+    return one.usable and any(one.bits)
 
 
 def _find(rows: npt.NDArray[np.uint8], wanted: bytes) -> int:
