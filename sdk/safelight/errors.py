@@ -70,6 +70,38 @@ class KeyDamagedError(KeyUnavailableError):
     """A device key is there and is not what was stored."""
 
 
+class MissingExtraError(SafelightError, RuntimeError):
+    """A part of Safelight was used whose optional libraries are not installed; the message names the extra."""
+
+
+class ListError(SafelightError):
+    """A hash list or an update of one was refused. What was installed before stays in use."""
+
+
+class ListMissingError(ListError):
+    """There is no list here: nothing was installed yet, or it was taken away."""
+
+
+class ListDamagedError(ListError):
+    """A list, delta or state file is cut short, changed or of another form."""
+
+
+class ListUntrustedError(ListError):
+    """Nobody whom this device trusts signed it, or not enough of them did."""
+
+
+class ListRollbackError(ListError):
+    """It is older than what this device has seen."""
+
+
+class ListExpiredError(ListError):
+    """Its signatures ran out: it may be an old copy that somebody keeps showing."""
+
+
+class ListFullError(ListError):
+    """It could not be stored: the disk is full or cannot be written."""
+
+
 class NativeError(SafelightError, RuntimeError):
     """The native core returned a status that has no more specific exception."""
 

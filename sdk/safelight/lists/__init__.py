@@ -1,0 +1,1 @@
+"""Signed lists of known material."""
