@@ -18,7 +18,7 @@ from safelight.decision import Action, AgeBand
 from safelight.errors import UsageError
 from safelight.policy import Profile, Rules
 from safelight.store import schedule
-from safelight.store._cells import band_cells, cell_words, rules_with
+from safelight.store._cells import band_cells, cell_words, raisable, rules_with
 
 MIN_DELAY_H: Final = 1
 DEFAULT_DELAY_H: Final = 24
@@ -67,7 +67,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
             a teenager.
         country: ISO 3166-1 alpha-2, for help.
         languages: BCP 47 tags, first choice first.
-        rules: ``<event>.<level>`` to the action that is taken *at least*, e.g. ``{"receive.explicit": "HOLD"}``.
+        rules: ``<event>.<level>`` or ``<section>.<answer>`` to the action that is taken *at least*, e.g.
+            ``{"receive.explicit": "HOLD", "site.match": "BLOCK"}``.
         zone: IANA time zone that windows, bedtimes and days are in.
         allowance: purpose to minutes a day; ``None`` is no limit; ``*`` stands for all that are not named. What
             is not covered has no minutes.
@@ -107,7 +108,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
         """The rules with what these settings tighten; never below the base anywhere."""
         base = base if base is not None else Rules.default()
         band = AgeBand(self.age_band) if self.age_band is not None else None
-        return rules_with(base, band, {key: Action[action] for key, action in self.rules.items()})
+        return rules_with(base, band, tuple(sorted((key, Action[action]) for key, action in self.rules.items())))
 
     def consent_by(self, purpose: ConsentPurpose) -> ConsentBy:
         """Who must agree to the purpose."""
@@ -242,10 +243,10 @@ def _check(settings: Settings) -> None:
         raise UsageError(f"settings: got schema {settings.schema}, this version reads schema 1.")
     # The vocabulary of each field is the one of the type that it ends up in.
     _ = settings.profile
-    words = rule_words()
+    words = raisable()
     for key, action in settings.rules.items():
         if key not in words:
-            raise UsageError(f"rules: got {key!r}, expected <event>.<level> such as receive.explicit.")
+            raise UsageError(f"rules: got {key!r}, expected e.g. receive.explicit or site.match.")
         if action not in Action.__members__:
             raise UsageError(f"rules: got action {action!r}, expected one of {', '.join(Action.__members__)}.")
     schedule.zone_of(settings.zone)
@@ -274,12 +275,6 @@ def _check_weekdays(days: Mapping[str, Any]) -> None:
     for day in days:
         if day not in schedule.WEEKDAYS:
             raise UsageError(f"weekday: got {day!r}, expected one of {', '.join(schedule.WEEKDAYS)}.")
-
-
-@lru_cache(maxsize=1)
-def rule_words() -> frozenset[str]:
-    """Every key that ``rules`` may have."""
-    return frozenset(cell_words(raisable=True))
 
 
 _FrozenWindows = tuple[tuple[str, tuple[str, ...]], ...]
