@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from store_world import World
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,3 +49,19 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     yield copy
     builtin._catalogue.cache_clear()
     builtin._directory.cache_clear()
+
+
+@pytest.fixture
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2id at its least, for tests that try many PINs; nothing outside the tests can ask for it."""
+    from nacl.pwhash import argon2id
+    from safelight.store import pin
+
+    monkeypatch.setattr(pin, "OPSLIMIT", argon2id.OPSLIMIT_MIN)
+    monkeypatch.setattr(pin, "MEMLIMIT_BYTES", argon2id.MEMLIMIT_MIN)
+
+
+@pytest.fixture
+def world(tmp_path: Path, cheap_hashes: None) -> World:
+    """A device with nothing on it yet."""
+    return World(tmp_path / "device")

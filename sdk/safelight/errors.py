@@ -102,6 +102,28 @@ class ListFullError(ListError):
     """It could not be stored: the disk is full or cannot be written."""
 
 
+class StoreError(SafelightError):
+    """The store could not do what was asked. ``state`` says which named state it is in; nothing was changed.
+
+    Answers that a child waits for never raise it: they carry the state and are protective.
+    """
+
+    def __init__(self, message: str, *, state: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class PinError(SafelightError):
+    """A guardian's PIN was missing or wrong, or it is too early to try again.
+
+    ``wait_s`` is how long the device must run before the next try counts; 0 when it may be now.
+    """
+
+    def __init__(self, message: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
 class NativeError(SafelightError, RuntimeError):
     """The native core returned a status that has no more specific exception."""
 
