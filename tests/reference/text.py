@@ -243,10 +243,9 @@ class _Message:
                 c = "\ufffd"
                 self.flags.add("invalid")
             before, after = text[at - 1] if at else "", text[at + 1] if at + 1 < len(text) else ""
-            if c == "I" and "a" <= before <= "z" and "a" <= after <= "z":
-                folded = "l"  # a capital I between small letters is meant to be read as an l
-            else:
-                folded = self.data.fold.get(ord(c), c)
+            # A capital I between small letters is meant to be read as an l.
+            meant_as_l = c == "I" and "a" <= before <= "z" and "a" <= after <= "z"
+            folded = "l" if meant_as_l else self.data.fold.get(ord(c), c)
             self.upper += ord(c) in self.data.upper
             self.cased += folded != "" and self.is_letter(folded[0])
             if any(first <= ord(c) <= last for first, last in HIDDEN):
