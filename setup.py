@@ -18,7 +18,8 @@ SOURCES = [(NATIVE / line).as_posix() for line in (ROOT / NATIVE / "sources.txt"
 # Image preprocessing and hashing are modules of their own, with the statuses that they share.
 IMAGE_SOURCES = [path for path in SOURCES if "/image/" in path]
 HASH_SOURCES = [path for path in SOURCES if "/hash/" in path]
-CORE_SOURCES = [path for path in SOURCES if path not in IMAGE_SOURCES + HASH_SOURCES]
+TEXT_SOURCES = [path for path in SOURCES if "/text/" in path]
+CORE_SOURCES = [path for path in SOURCES if path not in IMAGE_SOURCES + HASH_SOURCES + TEXT_SOURCES]
 
 
 def _load_generator():
@@ -80,7 +81,7 @@ setup(
             **common,
         ),
         *cythonize(
-            [Extension("safelight._text", ["bindings/python/_text.pyx", "native/src/text/printable.cpp"], **common)],
+            [Extension("safelight._text", ["bindings/python/_text.pyx", *TEXT_SOURCES], **common)],
             build_dir=os.path.join("build", "cython"),
         ),
     ],

@@ -116,6 +116,16 @@ def default_rules_json_inc() -> str:
     return "".join(json.dumps(line + "\n") + "\n" for line in text.splitlines())
 
 
+def text_tables_inc() -> str:
+    """The tables of the text features, from native/data/text_v1."""
+    spec = importlib.util.spec_from_file_location("safelight_text_tables", Path(__file__).with_name("text_tables.py"))
+    if spec is None or spec.loader is None:
+        raise SystemExit("native/tools/text_tables.py: cannot be loaded; check out the whole repository.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return str(module.text_tables_inc())
+
+
 def write_all(out: Path) -> None:
     """Write every generated file; one that would not change keeps its time stamp."""
     out.mkdir(parents=True, exist_ok=True)
@@ -124,6 +134,7 @@ def write_all(out: Path) -> None:
         ("default_rules.inc", default_rules_inc()),
         ("default_rules_json.inc", default_rules_json_inc()),
         ("builtin_data.inc", builtin_data_inc()),
+        ("text_tables.inc", text_tables_inc()),
     ):
         target = out / name
         if not target.exists() or target.read_text(encoding="utf-8") != text:
