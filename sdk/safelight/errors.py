@@ -70,6 +70,7 @@ STATUS_EXCEPTIONS: dict[int, type[SafelightError]] = {
     7: UsageError,  # out of range
     8: UsageError,  # kernel unavailable
     9: IndexDamagedError,
+    10: UsageError,  # unusable hash; safelight.hashing refuses it before, with its state
 }
 
 

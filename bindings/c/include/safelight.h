@@ -36,6 +36,7 @@ typedef uint32_t safelight_status;
 #define SAFELIGHT_OUT_OF_RANGE 7u
 #define SAFELIGHT_KERNEL_UNAVAILABLE 8u
 #define SAFELIGHT_BAD_INDEX 9u
+#define SAFELIGHT_UNUSABLE_HASH 10u
 
 /* The ladder. Compare with >= : act on anything at or above the rung you handle. */
 typedef uint32_t safelight_action;

@@ -12,8 +12,8 @@ using safelight::Status;
 
 static_assert(policy::kReasonCount <= SAFELIGHT_MAX_REASONS, "raise SAFELIGHT_MAX_REASONS and SAFELIGHT_ABI_VERSION");
 static_assert(static_cast<std::uint32_t>(Status::kKernelUnavailable) == SAFELIGHT_KERNEL_UNAVAILABLE);
-static_assert(static_cast<std::uint32_t>(Status::kBadIndex) == SAFELIGHT_BAD_INDEX);
-static_assert(safelight::kStatusCount == SAFELIGHT_BAD_INDEX + 1, "name the new status in safelight.h");
+static_assert(static_cast<std::uint32_t>(Status::kUnusableHash) == SAFELIGHT_UNUSABLE_HASH);
+static_assert(safelight::kStatusCount == SAFELIGHT_UNUSABLE_HASH + 1, "name the new status in safelight.h");
 static_assert(static_cast<std::uint32_t>(policy::Action::kBlock) == SAFELIGHT_BLOCK);
 
 namespace {

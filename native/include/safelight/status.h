@@ -17,9 +17,10 @@ enum class Status : std::uint32_t {
   kOutOfRange = 7,          // a rotation, crop, size, scale, landmark or alignment that is not possible
   kKernelUnavailable = 8,   // this build or this CPU does not have the machine code asked for
   kBadIndex = 9,            // bytes that are no hash index of this version, or a damaged one
+  kUnusableHash = 10,       // the hash of a picture without features: it is not to be matched
 };
 
-inline constexpr std::uint32_t kStatusCount = 10;
+inline constexpr std::uint32_t kStatusCount = 11;
 
 // A sentence that says what was wrong; static storage, never null.
 const char* status_message(Status status) noexcept;
