@@ -33,6 +33,9 @@ const char* status_message(Status status) noexcept {
       return "got a hash without any bit or of quality 49 or less, expected one of a picture with features: do not "
              "match "
              "it, and treat the picture as one that could not be judged";
+    case Status::kProfileMismatch:
+      return "got a hash of another profile than the index has, expected the same: hash the picture with the index's "
+             "profile";
   }
   return "unknown status: the header and the library are of different versions";
 }

@@ -26,7 +26,7 @@ def query(
     negatives: Sequence[bytes] = (),
     max_distance: int = 31,
 ) -> list[tuple[int, int, int | None]]:
-    """(entry id, distance, category) of every entry near enough, nearer than every negative, and not without any bit."""
+    """(entry id, distance, category) of every entry near enough, nearer than every negative, and with bits."""
     nearest_negative = min((distance(wanted, one) for one in negatives), default=HASH_BITS + 1)
     found = []
     for place, one in enumerate(hashes):
