@@ -27,8 +27,16 @@ const char* status_message(Status status) noexcept {
     case Status::kKernelUnavailable:
       return "this build or this CPU does not have that kernel: use one that safelight._image.kernels() lists";
     case Status::kBadIndex:
-      return "the bytes are not a hash index of this version, are cut short or damaged: got something else, expected an "
+      return "the bytes are not a hash index of this version, are cut short or damaged: got something else, expected "
+             "an "
              "index as HashIndex.save writes it; fetch or build it again, and until then treat the list as missing";
+    case Status::kUnusableHash:
+      return "got a hash without any bit or of quality 49 or less, expected one of a picture with features: do not "
+             "match "
+             "it, and treat the picture as one that could not be judged";
+    case Status::kProfileMismatch:
+      return "got a hash of another profile than the index has, expected the same: hash the picture with the index's "
+             "profile";
   }
   return "unknown status: the header and the library are of different versions";
 }

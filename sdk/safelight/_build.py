@@ -23,6 +23,7 @@ class BuildInfo:
         native_compiler: that built the native core.
         builtin_digest: SHA-256 over the names and digests of all built-in data.
         builtin_files: how many files that covers.
+        kernels: which machine code runs here, by module: ``image``, ``hash`` (making), ``hash_index`` (looking up).
     """
 
     version: str
@@ -32,6 +33,7 @@ class BuildInfo:
     native_compiler: str
     builtin_digest: str
     builtin_files: int
+    kernels: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -40,6 +42,9 @@ class BuildInfo:
 
 def build_info() -> BuildInfo:
     """Describe this build. Reads no file and opens no socket."""
+    # Not at the top: hosts that only want the version need neither.
+    from safelight import _hash, _image
+
     listing = "".join(f"{file.sha256}  {file.name}\n" for file in builtin_files().values())
     return BuildInfo(
         version=__version__,
@@ -49,4 +54,9 @@ def build_info() -> BuildInfo:
         native_compiler=_native.COMPILER,
         builtin_digest=hashlib.sha256(listing.encode()).hexdigest(),
         builtin_files=len(builtin_files()),
+        kernels={
+            "image": _image.kernels()["in_use"],
+            "hash": _hash.kernels()["in_use"],
+            "hash_index": _hash.index_kernels()["in_use"],
+        },
     )

@@ -139,6 +139,9 @@ STATUS_EXCEPTIONS: dict[int, type[SafelightError]] = {
     7: UsageError,  # out of range
     8: UsageError,  # kernel unavailable
     9: IndexDamagedError,
+    # safelight.hashing refuses these two before, with classes of their own.
+    10: UsageError,  # unusable hash
+    11: UsageError,  # profile mismatch
 }
 
 

@@ -26,12 +26,12 @@ def query(
     negatives: Sequence[bytes] = (),
     max_distance: int = 31,
 ) -> list[tuple[int, int, int | None]]:
-    """(entry id, distance, category) of every entry near enough and nearer than every negative."""
-    nearest_negative = min(distance(wanted, one) for one in [bytes(32), *negatives])
+    """(entry id, distance, category) of every entry near enough, nearer than every negative, and with bits."""
+    nearest_negative = min((distance(wanted, one) for one in negatives), default=HASH_BITS + 1)
     found = []
     for place, one in enumerate(hashes):
         bits = distance(wanted, one)
-        if bits <= max_distance and bits < nearest_negative:
+        if bits <= max_distance and bits < nearest_negative and any(one):
             found.append(
                 (place if ids is None else ids[place], bits, None if categories is None else categories[place])
             )
@@ -68,18 +68,36 @@ def to_bytes(
         postings += struct.pack(f"<{len(order)}I", *order)
     sections = [
         b"".join(hashes),
-        None if ids is None else struct.pack(f"<{len(ids)}Q", *ids),
-        None if categories is None else struct.pack(f"<{len(categories)}H", *categories),
+        b"" if ids is None else struct.pack(f"<{len(ids)}Q", *ids),
+        b"" if categories is None else struct.pack(f"<{len(categories)}H", *categories),
         b"".join(negatives),
-        starts if slot_count else None,
-        postings if slot_count else None,
+        starts,
+        postings,
     ]
-    places, body = [], b""
-    for section in sections:
-        places.append(0 if section is None else HEADER_BYTES + len(body))
-        body += b"" if section is None else section + bytes(-len(section) % SECTION_STEP)
-    header = _HEADER.pack(
-        b"SLPDQIDX", 1, HEADER_BYTES, HEADER_BYTES + len(body), len(hashes), len(negatives), profile, slot_count,
-        (ids is not None) + 2 * (categories is not None), *places,
+    first = header(
+        len(hashes), len(negatives), profile, slot_count, has_ids=ids is not None, has_categories=categories is not None
+    )
+    return first + b"".join(section + bytes(-len(section) % SECTION_STEP) for section in sections)
+
+
+def header(
+    count: int, negative_count: int = 0, profile: int = 0, slot_count: int = 16, *, has_ids: bool, has_categories: bool
+) -> bytes:
+    """The first 256 bytes, which say all sizes."""
+    lengths = [
+        32 * count,
+        8 * count if has_ids else None,
+        2 * count if has_categories else None,
+        32 * negative_count,
+        sum(4 * (2**width + 1) for _, width in slots(slot_count)) if slot_count else None,
+        4 * count * slot_count if slot_count else None,
+    ]
+    places, at = [], HEADER_BYTES
+    for length in lengths:
+        places.append(0 if length is None else at)
+        at += 0 if length is None else length + -length % SECTION_STEP
+    fixed = _HEADER.pack(
+        b"SLPDQIDX", 1, HEADER_BYTES, at, count, negative_count, profile, slot_count, has_ids + 2 * has_categories,
+        *places,
     ).ljust(HEADER_BYTES - 4, b"\0")  # fmt: skip
-    return header + struct.pack("<I", zlib.crc32(header)) + body
+    return fixed + struct.pack("<I", zlib.crc32(fixed))

@@ -30,3 +30,15 @@ def test_the_version_is_stated_once(root) -> None:  # type: ignore[no-untyped-de
     assert f'version = "{safelight.__version__}"' in (root / "pyproject.toml").read_text(encoding="utf-8")
     assert version("safelight") == safelight.__version__
     assert safelight.build_info().version == safelight.__version__
+
+
+def test_the_build_names_the_machine_code_that_runs() -> None:
+    from safelight import _hash
+
+    names = safelight.build_info().kernels
+    assert set(names) == {"image", "hash", "hash_index"}
+    try:
+        _hash.set_index_kernel("scalar")
+        assert safelight.build_info().kernels == {**names, "hash_index": "scalar"}
+    finally:
+        _hash.set_index_kernel("auto")

@@ -1,4 +1,5 @@
-/* The stable C face of Safelight's native core: version, status and the policy evaluator.
+/* The stable C face of Safelight's native core: version, status, the policy evaluator, PDQ hashes and looking
+ * them up.
  *
  * Rules of this header, kept from release to release:
  *  - Every function returns a safelight_status (or a static string); none throws, exits or prints.
@@ -36,6 +37,8 @@ typedef uint32_t safelight_status;
 #define SAFELIGHT_OUT_OF_RANGE 7u
 #define SAFELIGHT_KERNEL_UNAVAILABLE 8u
 #define SAFELIGHT_BAD_INDEX 9u
+#define SAFELIGHT_UNUSABLE_HASH 10u
+#define SAFELIGHT_PROFILE_MISMATCH 11u
 
 /* The ladder. Compare with >= : act on anything at or above the rung you handle. */
 typedef uint32_t safelight_action;
@@ -108,6 +111,102 @@ SAFELIGHT_API safelight_status safelight_word_from_name(safelight_vocabulary voc
 SAFELIGHT_API safelight_status safelight_policy_decide(uint32_t age_band, uint32_t event,
                                                        const safelight_finding* findings, size_t finding_count,
                                                        safelight_outcome* outcome);
+
+/* --- PDQ hashes ------------------------------------------------------------------------------------------
+ *
+ * A perceptual hash can be inverted in part: treat it as sensitive, do not log it. */
+
+/* How a picture lies in memory. Of the YUV formats only luma is read. */
+typedef uint32_t safelight_format;
+#define SAFELIGHT_FORMAT_RGB 0u
+#define SAFELIGHT_FORMAT_BGR 1u
+#define SAFELIGHT_FORMAT_RGBA 2u
+#define SAFELIGHT_FORMAT_GREY 3u
+#define SAFELIGHT_FORMAT_NV21 4u
+#define SAFELIGHT_FORMAT_NV12 5u
+#define SAFELIGHT_FORMAT_I420 6u
+#define SAFELIGHT_FORMAT_YUYV 7u
+
+/* What happens to a picture before it is hashed. Hashes of different profiles do not belong together. */
+typedef uint32_t safelight_pdq_profile;
+#define SAFELIGHT_PDQ_FULL 0u     /* nothing: pdqhash, threatexchange, HMA */
+#define SAFELIGHT_PDQ_THUMB512 1u /* the caller has shrunk it to 512 px with Pillow's thumbnail */
+#define SAFELIGHT_PDQ_NEAR512 2u  /* nearest neighbour to 512x512 when a side is above 512 */
+
+typedef uint32_t safelight_pdq_state;
+#define SAFELIGHT_PDQ_OK 0u
+#define SAFELIGHT_PDQ_LOW_QUALITY 1u /* bits of a picture without features: never to be matched */
+#define SAFELIGHT_PDQ_TOO_SMALL 2u   /* a side is under 5 px: no bits */
+
+#define SAFELIGHT_PDQ_BYTES 32
+
+/* A borrowed picture; nothing of it is kept. */
+typedef struct safelight_frame {
+  uint32_t struct_size; /* in: sizeof(safelight_frame) */
+  safelight_format format;
+  uint32_t width_px;
+  uint32_t height_px;
+  const uint8_t* data;
+  size_t stride_bytes; /* from one row to the next */
+  size_t length_bytes; /* from data on: what may be read */
+} safelight_frame;
+
+typedef struct safelight_pdq {
+  uint32_t struct_size; /* in: sizeof(safelight_pdq) */
+  safelight_pdq_state state;
+  safelight_pdq_profile profile;
+  uint32_t quality; /* 0 to 100 */
+  uint8_t bits[SAFELIGHT_PDQ_BYTES];
+} safelight_pdq;
+
+/* How much scratch memory safelight_pdq_hash needs for this frame. */
+SAFELIGHT_API safelight_status safelight_pdq_scratch_bytes(const safelight_frame* frame, safelight_pdq_profile profile,
+                                                           size_t* bytes);
+
+/* Hashes a frame as it lies, whatever way up. Low quality is SAFELIGHT_OK with that state; look at it.
+ * On any other status result->state is SAFELIGHT_PDQ_TOO_SMALL and there are no bits. */
+SAFELIGHT_API safelight_status safelight_pdq_hash(const safelight_frame* frame, safelight_pdq_profile profile,
+                                                  safelight_pdq* result, void* scratch, size_t scratch_bytes);
+
+/* Bits that differ, 0 to 256. Both are SAFELIGHT_PDQ_BYTES long; SAFELIGHT_NULL_ARGUMENT and *distance untouched. */
+SAFELIGHT_API safelight_status safelight_pdq_distance(const uint8_t* left, const uint8_t* right, uint32_t* distance);
+
+/* --- Looking hashes up -----------------------------------------------------------------------------------
+ *
+ * An index is its bytes, as safelight.hashing.HashIndex.save writes them and native/include/safelight/hash_index.h
+ * documents them: map the file, or decrypt it into memory, and pass it to every call. Nothing is opened or closed.
+ * Its content is not vouched for: verify a signature over it first. */
+
+/* At most this many bits differ between two copies of a picture (the reference's advice). */
+#define SAFELIGHT_MATCH_DISTANCE 31u
+#define SAFELIGHT_NO_CATEGORY 0xFFFFFFFFu
+
+typedef struct safelight_index_info {
+  uint32_t struct_size; /* in: sizeof(safelight_index_info) */
+  safelight_pdq_profile profile;
+  uint64_t entry_count;
+  uint64_t negative_count;
+} safelight_index_info;
+
+typedef struct safelight_match {
+  uint64_t entry_id;
+  uint32_t distance;
+  uint32_t category; /* SAFELIGHT_NO_CATEGORY when the index has none */
+} safelight_match;
+
+/* What the bytes are, from their header; SAFELIGHT_BAD_INDEX when they are no index, cut short or damaged there. */
+SAFELIGHT_API safelight_status safelight_index_describe(const void* index, size_t index_bytes,
+                                                        safelight_index_info* info);
+
+/* Every entry at most max_distance (0 to 256) from the hash, nearest first; exact at every distance.
+ *
+ * *count is set to how many there are; with SAFELIGHT_BUFFER_TOO_SMALL that is how many matches must have room for.
+ * SAFELIGHT_UNUSABLE_HASH: hash->state is not SAFELIGHT_PDQ_OK or no bit is set: the picture could not be judged, which
+ * is not "no match". SAFELIGHT_PROFILE_MISMATCH: hash->profile is not the index's. SAFELIGHT_BAD_INDEX: as above, or
+ * damage met on the way. On these *count is 0 and means nothing. */
+SAFELIGHT_API safelight_status safelight_index_query(const void* index, size_t index_bytes, const safelight_pdq* hash,
+                                                     uint32_t max_distance, safelight_match* matches, size_t capacity,
+                                                     size_t* count);
 
 #ifdef __cplusplus
 }

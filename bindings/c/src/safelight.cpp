@@ -1,21 +1,39 @@
 // The C face: translates, checks sizes, and calls the core. No algorithm lives here.
 #include "safelight.h"
 
+#include <cstddef>
 #include <cstring>
 
+#include "safelight/hash.h"
+#include "safelight/hash_index.h"
+#include "safelight/image.h"
 #include "safelight/policy.h"
 #include "safelight/status.h"
 #include "safelight/version.h"
 
+namespace hash = safelight::hash;
+namespace image = safelight::image;
 namespace policy = safelight::policy;
 using safelight::Status;
 
 static_assert(policy::kReasonCount <= SAFELIGHT_MAX_REASONS, "raise SAFELIGHT_MAX_REASONS and SAFELIGHT_ABI_VERSION");
 static_assert(policy::kFirstReason == SAFELIGHT_FIRST_REASON);
 static_assert(static_cast<std::uint32_t>(Status::kKernelUnavailable) == SAFELIGHT_KERNEL_UNAVAILABLE);
-static_assert(static_cast<std::uint32_t>(Status::kBadIndex) == SAFELIGHT_BAD_INDEX);
-static_assert(safelight::kStatusCount == SAFELIGHT_BAD_INDEX + 1, "name the new status in safelight.h");
+static_assert(static_cast<std::uint32_t>(Status::kProfileMismatch) == SAFELIGHT_PROFILE_MISMATCH);
+static_assert(safelight::kStatusCount == SAFELIGHT_PROFILE_MISMATCH + 1, "name the new status in safelight.h");
 static_assert(static_cast<std::uint32_t>(policy::Action::kBlock) == SAFELIGHT_BLOCK);
+static_assert(static_cast<std::uint32_t>(image::Format::kYuyv) == SAFELIGHT_FORMAT_YUYV);
+static_assert(image::kFormatCount == SAFELIGHT_FORMAT_YUYV + 1, "name the new format in safelight.h");
+static_assert(static_cast<std::uint32_t>(hash::Profile::kNear512) == SAFELIGHT_PDQ_NEAR512);
+static_assert(static_cast<std::uint32_t>(hash::PdqState::kTooSmall) == SAFELIGHT_PDQ_TOO_SMALL);
+static_assert(hash::kPdqBytes == SAFELIGHT_PDQ_BYTES);
+static_assert(hash::kMatchDistance == SAFELIGHT_MATCH_DISTANCE);
+static_assert(hash::kNoCategory == SAFELIGHT_NO_CATEGORY);
+static_assert(sizeof(hash::IndexMatch) == sizeof(safelight_match) &&
+                  offsetof(hash::IndexMatch, entry_id) == offsetof(safelight_match, entry_id) &&
+                  offsetof(hash::IndexMatch, distance) == offsetof(safelight_match, distance) &&
+                  offsetof(hash::IndexMatch, category) == offsetof(safelight_match, category),
+              "safelight_index_query copies nothing");
 
 namespace {
 
@@ -25,6 +43,15 @@ constexpr safelight_status as_c(Status status) noexcept { return static_cast<saf
 template <typename Word>
 constexpr Word narrow(std::uint32_t number) noexcept {
   return static_cast<Word>(number < 0xFF ? number : 0xFF);
+}
+
+image::PictureView as_view(const safelight_frame& frame) noexcept {
+  image::PictureView view{};
+  view.format = narrow<image::Format>(frame.format);
+  view.width_px = frame.width_px;
+  view.height_px = frame.height_px;
+  view.planes[0] = {frame.data, frame.stride_bytes, frame.length_bytes};
+  return view;
 }
 
 }  // namespace
@@ -103,4 +130,90 @@ safelight_status safelight_policy_decide(uint32_t age_band, uint32_t event, cons
     outcome->reasons[i] = decided.reasons[i];
   }
   return as_c(status);
+}
+
+safelight_status safelight_pdq_scratch_bytes(const safelight_frame* frame, safelight_pdq_profile profile,
+                                             size_t* bytes) {
+  if (frame == nullptr) {
+    return as_c(Status::kNullArgument);
+  }
+  if (frame->struct_size != sizeof(safelight_frame)) {
+    return as_c(Status::kStructSizeMismatch);
+  }
+  return as_c(hash::pdq_scratch_bytes(as_view(*frame), narrow<hash::Profile>(profile), bytes));
+}
+
+safelight_status safelight_pdq_hash(const safelight_frame* frame, safelight_pdq_profile profile, safelight_pdq* result,
+                                    void* scratch, size_t scratch_bytes) {
+  if (result == nullptr) {
+    return as_c(Status::kNullArgument);
+  }
+  if (result->struct_size != sizeof(safelight_pdq)) {
+    return as_c(Status::kStructSizeMismatch);
+  }
+  *result = {sizeof(safelight_pdq), SAFELIGHT_PDQ_TOO_SMALL, profile, 0, {}};
+  if (frame == nullptr) {
+    return as_c(Status::kNullArgument);
+  }
+  if (frame->struct_size != sizeof(safelight_frame)) {
+    return as_c(Status::kStructSizeMismatch);
+  }
+  hash::Pdq made{};
+  const Status status = hash::pdq(as_view(*frame), narrow<hash::Profile>(profile), &made, scratch, scratch_bytes);
+  if (status == Status::kOk) {
+    result->state = static_cast<safelight_pdq_state>(made.state);
+    result->quality = made.quality;
+    std::memcpy(result->bits, made.bits, sizeof(result->bits));
+  }
+  return as_c(status);
+}
+
+safelight_status safelight_pdq_distance(const uint8_t* left, const uint8_t* right, uint32_t* distance) {
+  if (left == nullptr || right == nullptr || distance == nullptr) {
+    return as_c(Status::kNullArgument);
+  }
+  *distance = hash::pdq_distance(left, right);
+  return as_c(Status::kOk);
+}
+
+safelight_status safelight_index_describe(const void* index, size_t index_bytes, safelight_index_info* info) {
+  if (info == nullptr) {
+    return as_c(Status::kNullArgument);
+  }
+  if (info->struct_size != sizeof(safelight_index_info)) {
+    return as_c(Status::kStructSizeMismatch);
+  }
+  hash::IndexView view{};
+  const Status status = hash::index_open(index, index_bytes, &view);
+  if (status == Status::kOk) {
+    info->profile = static_cast<safelight_pdq_profile>(view.shape.profile);
+    info->entry_count = view.shape.count;
+    info->negative_count = view.shape.negative_count;
+  }
+  return as_c(status);
+}
+
+safelight_status safelight_index_query(const void* index, size_t index_bytes, const safelight_pdq* wanted,
+                                       uint32_t max_distance, safelight_match* matches, size_t capacity,
+                                       size_t* count) {
+  if (count == nullptr || wanted == nullptr) {
+    return as_c(Status::kNullArgument);
+  }
+  *count = 0;
+  if (wanted->struct_size != sizeof(safelight_pdq)) {
+    return as_c(Status::kStructSizeMismatch);
+  }
+  hash::IndexView view{};
+  const Status status = hash::index_open(index, index_bytes, &view);
+  if (status != Status::kOk) {
+    return as_c(status);
+  }
+  if (wanted->state != SAFELIGHT_PDQ_OK) {
+    return as_c(Status::kUnusableHash);
+  }
+  if (wanted->profile != static_cast<safelight_pdq_profile>(view.shape.profile)) {
+    return as_c(Status::kProfileMismatch);
+  }
+  return as_c(hash::index_query(view, wanted->bits, max_distance, reinterpret_cast<hash::IndexMatch*>(matches),
+                                capacity, count));
 }

@@ -109,8 +109,8 @@ struct IndexMatch {
 };
 
 // All entries at most `max_distance` (0 to kMaxDistance) from `hash`, nearest first, of the same distance the lower id
-// first. An entry does not match when a negative hash is as near to `hash` as the entry is, or nearer; the hash without
-// any bit, which pictures without features have, is always a negative.
+// first. An entry does not match when a negative hash is as near to `hash` as the entry is, or nearer. The hash without
+// any bit, which pictures without features have, is no entry's match, and to look it up is kUnusableHash.
 //
 // `*count` is set to how many there are. kBufferTooSmall when `capacity` is less: call again with that many.
 // kBadIndex when something inside the block is not as it must be; then there is no answer, which is not "no match".

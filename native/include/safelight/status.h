@@ -17,9 +17,11 @@ enum class Status : std::uint32_t {
   kOutOfRange = 7,          // a rotation, crop, size, scale, landmark or alignment that is not possible
   kKernelUnavailable = 8,   // this build or this CPU does not have the machine code asked for
   kBadIndex = 9,            // bytes that are no hash index of this version, or a damaged one
+  kUnusableHash = 10,       // the hash of a picture without features: it is not to be matched
+  kProfileMismatch = 11,    // a hash of one profile meets a list of another
 };
 
-inline constexpr std::uint32_t kStatusCount = 10;
+inline constexpr std::uint32_t kStatusCount = 12;
 
 // A sentence that says what was wrong; static storage, never null.
 const char* status_message(Status status) noexcept;

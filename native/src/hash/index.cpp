@@ -27,8 +27,11 @@ constexpr std::size_t kAtChecksum = kIndexHeaderBytes - sizeof(std::uint32_t);
 constexpr std::uint8_t kHasIds = 1;
 constexpr std::uint8_t kHasCategories = 2;
 
-// Below this, reading the list through is as quick as looking up and needs no tables.
-constexpr std::size_t kTablesFrom = 8'192;
+// How many slots are the quickest within twice the memory of sixteen (tests/bench/bench_hash_index.py --slots). Below
+// the first number, reading the list through is as quick as looking up and needs no tables.
+constexpr std::size_t kSixteenSlotsFrom = 16'384;
+constexpr std::size_t kFourteenSlotsFrom = 500'000;
+constexpr std::size_t kTwelveSlotsFrom = 3'000'000;
 // One entry that is looked up costs as much as this many that are read through: it lies anywhere in memory.
 constexpr std::uint64_t kLookUpCost = 6;
 // What this code looks up around a slot's value: up to two bits off.
@@ -107,6 +110,11 @@ struct Bits {
 };
 
 Bits load_bits(const std::uint8_t* hash) noexcept { return load<Bits>(hash); }
+
+bool has_bits(const std::uint8_t* hash) noexcept {
+  const Bits bits = load_bits(hash);
+  return (bits.words[0] | bits.words[1] | bits.words[2] | bits.words[3]) != 0;
+}
 
 std::uint32_t slot_value(const Bits& bits, std::uint32_t start, std::uint32_t width) noexcept {
   constexpr std::uint32_t kWordBits = 64;
@@ -226,12 +234,7 @@ struct Search {
 
 // Most pictures match nothing, so that the negatives are looked at when the first match turns up.
 void ask_negatives(Search* search) noexcept {
-  const Bits bits = load_bits(search->hash);
-  std::uint32_t nearest = 0;  // to the hash without any bit
-  for (const std::uint64_t word : bits.words) {
-    nearest += static_cast<std::uint32_t>(small_bit_count(static_cast<std::uint32_t>(word >> 32U)) +
-                                          small_bit_count(static_cast<std::uint32_t>(word)));
-  }
+  std::uint32_t nearest = kMaxDistance + 1;
   Found found[kIndexBlock];
   const std::size_t negatives = search->view.shape.negative_count;
   for (std::size_t first = 0; first < negatives; first += kIndexBlock) {
@@ -250,7 +253,8 @@ void add_match(Search* search, const Found& found) noexcept {
   if (!search->asked_negatives) {
     ask_negatives(search);
   }
-  if (found.distance >= search->nearest_negative) {
+  const std::uint8_t* bits = search->view.hashes + std::size_t{found.entry} * kPdqBytes;
+  if (found.distance >= search->nearest_negative || !has_bits(bits)) {
     return;
   }
   if (search->count < search->capacity) {
@@ -442,7 +446,15 @@ bool verify_slot(const IndexView& view, std::uint32_t slot) noexcept {
 
 }  // namespace
 
-std::uint32_t usual_slot_count(std::size_t count) noexcept { return count < kTablesFrom ? 0 : kMaxSlots; }
+std::uint32_t usual_slot_count(std::size_t count) noexcept {
+  if (count < kSixteenSlotsFrom) {
+    return 0;
+  }
+  if (count < kFourteenSlotsFrom) {
+    return 16;
+  }
+  return count < kTwelveSlotsFrom ? 14 : 12;
+}
 
 Status index_bytes(const IndexShape& shape, std::size_t* bytes) noexcept {
   if (bytes == nullptr) {
@@ -593,6 +605,9 @@ Status index_query(const IndexView& view, const std::uint8_t* hash, std::uint32_
   }
   if (max_distance > kMaxDistance) {
     return Status::kOutOfRange;
+  }
+  if (!has_bits(hash)) {
+    return Status::kUnusableHash;
   }
   Search search{view, active_index_kernels(), hash, max_distance, matches, capacity, 0, false, 0};
   const Status status = search_all(&search);

@@ -93,12 +93,13 @@ class HashIndex:
         """Make an index in memory.
 
         Args:
-            hashes: the entries, as ``uint8[N, 32]``, or :class:`PdqHash` or 32 bytes each. Duplicates stay.
+            hashes: the entries, as ``uint8[N, 32]``, or :class:`PdqHash` or 32 bytes each. Duplicates stay; an entry
+                without any bit, as pictures without features have it, never matches.
             ids: of the entries, 0 to 2**64 - 1; several entries may have the same. Left out: 0 to N - 1.
             categories: of the entries, 0 to 65535.
             negatives: hashes that are known to match by mistake, for instance of a logo. A picture that is as near
                 to a negative as to an entry, or nearer, does not match that entry; an entry that equals a negative
-                never matches. The hash without any bit is always a negative.
+                never matches.
             profile: of all hashes; of bytes it is taken on trust.
             progress: called with steps done and steps altogether, in the calling thread.
             threads: that sort entries at the same time.
