@@ -98,6 +98,19 @@ class ListExpiredError(ListError):
     """Its signatures ran out: it may be an old copy that somebody keeps showing."""
 
 
+class ListSourceError(ListError):
+    """A source of hashes has a line that it should not have.
+
+    Attributes:
+        source: number of the source, from 1.
+        line: number of the line or record, from 1.
+    """
+
+    def __init__(self, message: str, *, source: int, line: int) -> None:
+        super().__init__(message)
+        self.source, self.line = source, line
+
+
 class ListFullError(ListError):
     """It could not be stored: the disk is full or cannot be written."""
 

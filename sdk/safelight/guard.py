@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from safelight.decision import Action, Decision, Event, Finding, FindingKind, HelpService, Notice, State
@@ -30,7 +31,7 @@ from safelight.detect import TIERS, PictureDetector, VisionDetector, worst_findi
 from safelight.detect.tiers import Tier
 from safelight.errors import ClosedError, UsageError
 from safelight.measure import load_plan
-from safelight.media import Limits, NotJudged, load_image
+from safelight.media import Limits, NotJudged, load_image, read_content
 from safelight.notices import find_help, load_builtin, select_notice, trigger_for
 from safelight.policy import Profile, Rules, Verdict, decide
 
@@ -38,7 +39,11 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
     from types import TracebackType
 
+    from safelight.detect.known import KnownDetector, KnownLook, ListStatus
+    from safelight.keys import KeyProvider
+    from safelight.lists import HashAppeal, ListStore
     from safelight.media import ImageSource
+    from safelight.signing import OperatorKey
     from safelight.testing import TestMode
 
 _log = logging.getLogger("safelight")
@@ -67,6 +72,11 @@ class Guard:
             crash, a hang or a full memory there is a state and a restart. ``none`` is faster and shares their fate.
         detectors: what looks at pictures, instead of the built-in detector and plug-ins. An empty sequence
             means nothing can be judged, and every picture is held.
+        lists: folders in which signed hash lists were installed (``safelight lists update``), or stores of them.
+            Without any, nothing looks for known material. A picture on a list is held; a list that is missing or
+            damaged is a state, and every picture is held. Needs the extra ``[lists]``.
+        trust: public keys of the operators whose lists count, as ``safelight keys new`` wrote them.
+        key_provider: gives the device's key to the lists; files beside them (obfuscation) when left out.
         concurrency: how many checks run at once; the number of processors when left out.
         test_mode: a trigger kit, see :mod:`safelight.testing`.
         today: gives the date by which the age of a help line's reading is judged.
@@ -94,6 +104,9 @@ class Guard:
         allow_network: bool = False,
         isolation: str = "none",
         detectors: Sequence[PictureDetector] | None = None,
+        lists: Sequence[str | os.PathLike[str] | ListStore] = (),
+        trust: Iterable[OperatorKey | str] = (),
+        key_provider: KeyProvider | None = None,
         concurrency: int | None = None,
         test_mode: TestMode | None = None,
         today: Callable[[], date] | None = None,
@@ -129,6 +142,7 @@ class Guard:
                 from safelight.detect.plugins import create_plugin
 
                 self._detectors += tuple(create_plugin(name, allow_network=allow_network) for name in plugins)
+        self._known = _known(lists, trust, key_provider, test_mode=test_mode is not None)
         self._test_mode = test_mode
         self._today = today or _utc_today
         self._slots = threading.BoundedSemaphore(self.concurrency)
@@ -156,10 +170,11 @@ class Guard:
         started = time.perf_counter()
         word = _event(event)
         self._require_open()
+        extra: list[str] = []
         with self._slots:
             self._require_open()
-            findings = worst_findings(self._look_at(source, color))
-        return self._decide(findings, word, started)
+            findings = worst_findings(self._look_at(source, color, extra))
+        return self._decide(findings, word, started, tuple(extra))
 
     def check_images(
         self, sources: Iterable[ImageSource], *, event: Event | str = Event.UPLOAD, color: str = "RGB"
@@ -204,7 +219,34 @@ class Guard:
             Detector id to ``OK``, or to the state that every picture will get from it.
         """
         self._require_open()
-        return {detector.id: detector.prepare() for detector in self._detectors}
+        states = {detector.id: detector.prepare() for detector in self._detectors}
+        return states | self._known.prepare() if self._known is not None else states
+
+    def hash_appeal(self, source: ImageSource, *, color: str = "RGB") -> tuple[HashAppeal, ...]:
+        """What somebody may choose to show when a list match is wrong: for each match, hash and entry.
+
+        Looks at the source again; keeps and sends nothing. A hash is sensitive: see :class:`HashAppeal`.
+
+        Returns:
+            One for each match; empty when nothing matches or no list is configured.
+
+        Raises:
+            As :meth:`check_image`.
+        """
+        self._require_open()
+        if self._known is None:
+            return ()
+        found: list[HashAppeal] = []
+        with self._slots:
+            for _ in self._look_at(source, color, [], appeals=found):
+                pass
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def lists(self) -> tuple[ListStatus, ...]:
+        """How every configured list is now, opened if need be; see ``stale`` and ``state``."""
+        self._require_open()
+        return self._known.status() if self._known is not None else ()
 
     @property
     def detectors(self) -> tuple[PictureDetector, ...]:
@@ -228,6 +270,8 @@ class Guard:
             self._executor.shutdown(wait=True)
         for detector in self._detectors:
             detector.close()
+        if self._known is not None:
+            self._known.close()
 
     def __enter__(self) -> Guard:
         self._require_open()
@@ -248,13 +292,24 @@ class Guard:
         if self._closed:
             raise ClosedError("this guard was closed; make a new Guard to go on.")
 
-    def _look_at(self, source: Any, color: str) -> Iterator[Finding]:
+    def _look_at(
+        self, source: Any, color: str, reasons: list[str], *, appeals: list[HashAppeal] | None = None
+    ) -> Iterator[Finding]:
         documents = self.rules.document(self.profile.band)
+        known: KnownLook | None = None
+        if self._known is not None:
+            content = read_content(source, limits=self.limits)
+            if isinstance(content, bytes):
+                source = content  # what is hashed is what is looked at, whatever becomes of the file meanwhile
+            known = self._known.look(content if isinstance(content, bytes) else None)
+            reasons += known.reasons
+            yield from _asked(known.file)
         loaded = load_image(
             source,
             limits=self.limits,
             color=color,
-            short_side_px=_SHORT_SIDE_PX,
+            # A hash needs every pixel; no built-in model does.
+            short_side_px=None if known is not None and known.needs_full_pictures else _SHORT_SIDE_PX,
             containers=documents.containers,
             motion_photo=documents.motion_photo,
         )
@@ -266,16 +321,25 @@ class Guard:
                     if isinstance(picture, NotJudged):
                         yield Finding(FindingKind.MEDIA, picture.state)
                         continue
-                    for detector in self._detectors:
-                        yield from _safely(detector, picture)
+                    if known is not None:
+                        yield from _asked(partial(known.picture, picture))
+                    if appeals is None:
+                        for detector in self._detectors:
+                            yield from _safely(detector, picture)
+        if known is not None:
+            yield from _asked(known.finish)
+            if appeals is not None:
+                appeals += known.appeals
         if self._test_mode is not None:
             yield from self._test_mode.findings
 
-    def _decide(self, findings: tuple[Finding, ...], event: Event, started: float) -> Decision:
+    def _decide(
+        self, findings: tuple[Finding, ...], event: Event, started: float, more_reasons: tuple[str, ...] = ()
+    ) -> Decision:
         verdict = decide(findings, band=self.profile.band, event=event, rules=self.rules)
         notice, notice_reasons = self._notice(verdict, event)
         elapsed_ms = (time.perf_counter() - started) * 1000
-        reasons = verdict.reasons + notice_reasons
+        reasons = verdict.reasons + notice_reasons + more_reasons
         _log.debug("%s %s %s", event.value, verdict.action.name, ",".join(reasons))
         return Decision(
             action=verdict.action,
@@ -319,6 +383,41 @@ def _safely(detector: PictureDetector, image: Any) -> Sequence[Finding]:
         # A detector that breaks its promise not to raise is still only a detector that could not tell.
         _log.warning("detector %s raised; it counts as DETECTOR_FAILED", detector.id)
     return [Finding(kind, State.DETECTOR_FAILED, model=detector.id) for kind in detector.kinds]
+
+
+def _asked(ask: Callable[[], Sequence[Finding]]) -> Sequence[Finding]:
+    """What the lists say; a failure on the way is a state, as with any detector."""
+    try:
+        return ask()
+    except ClosedError:
+        raise
+    except Exception:
+        _log.warning("lists raised; they count as DETECTOR_FAILED")
+        return [Finding(FindingKind.KNOWN, State.DETECTOR_FAILED, model="lists")]
+
+
+def _known(
+    lists: Sequence[str | os.PathLike[str] | ListStore],
+    trust: Iterable[OperatorKey | str],
+    key_provider: KeyProvider | None,
+    *,
+    test_mode: bool,
+) -> KnownDetector | None:
+    if isinstance(lists, (str, os.PathLike)):
+        raise UsageError("lists: got a single folder, expected several in a list; write [folder].")
+    if not lists:
+        return None
+    from safelight.detect.known import KnownDetector
+    from safelight.lists import ListStore
+
+    keys = tuple(trust)
+    stores = [
+        one if isinstance(one, ListStore) else ListStore(one, trust=keys, keys=key_provider, test_mode=test_mode)
+        for one in lists
+    ]
+    if not test_mode and any(store.test_mode for store in stores):
+        raise UsageError("lists: got a store in test mode, expected one outside; give the guard a test_mode as well.")
+    return KnownDetector(stores)
 
 
 def _tier(tier: str) -> Tier:

@@ -14,7 +14,10 @@ from safelight.cli.capabilities import capabilities
 from safelight.cli.check import check
 from safelight.cli.completion import completion
 from safelight.cli.doctor import doctor
+from safelight.cli.hashes import hash_command, match
 from safelight.cli.helplines import helplines
+from safelight.cli.keys import keys
+from safelight.cli.lists import lists
 from safelight.cli.models import models
 from safelight.errors import SafelightError, UsageError
 
@@ -32,7 +35,11 @@ cli.add_command(capabilities)
 cli.add_command(check)
 cli.add_command(completion)
 cli.add_command(doctor)
+cli.add_command(hash_command)
 cli.add_command(helplines)
+cli.add_command(keys)
+cli.add_command(lists)
+cli.add_command(match)
 cli.add_command(models)
 
 

@@ -57,8 +57,9 @@ def worst_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(kept.values())
 
 
-def _rank(finding: Finding) -> tuple[int, float]:
+def _rank(finding: Finding) -> tuple[int, float, int]:
     return (
         _SEVERITY[finding.label] if finding.label is not None else -1,
         finding.score if finding.score is not None else -1.0,
+        -finding.distance if finding.distance is not None else 0,  # of several matches the nearest
     )

@@ -124,6 +124,7 @@ class ListStore:
     ) -> None:
         self._folder = Path(folder)
         self._trust = trusted_keys(trust, test_mode=test_mode)
+        self._test_mode = test_mode
         self._keys = keys if keys is not None else FileKeyProvider()
         self._clock = clock or _utc_now
         self._lock_memory = lock_memory
@@ -204,6 +205,11 @@ class ListStore:
                 one.close()
             raise
         return tuple(opened)
+
+    @property
+    def test_mode(self) -> bool:
+        """Whether test keys are accepted. A guard takes such a store in test mode only."""
+        return self._test_mode
 
     def changed_since(self, mark: object) -> tuple[bool, object]:
         """Whether another list may be installed than when ``mark`` was taken, and a new mark. Cheap: one stat."""

@@ -7,7 +7,7 @@ The image is made once, when a list is installed, and sealed; opening it is decr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -62,6 +62,44 @@ class ClipMatch:
     query_matched_percent: float
     list_matched_percent: float
     distance: int
+
+
+@dataclass(frozen=True, slots=True)
+class HashAppeal:
+    """What a person may choose to show somebody when a match is wrong: a hash and the entry it came near.
+
+    Made on request only, kept nowhere and sent nowhere. A perceptual hash can be turned back into a blurred picture
+    in part: whoever gets it must be allowed to see that. It does not show itself when printed.
+
+    Attributes:
+        list_id: of the list.
+        list_version: that was asked.
+        entry_id: of the entry.
+        distance: bits that differ.
+        kind: ``pdq`` or ``sha256``.
+        profile: of a PDQ hash; ``None`` for SHA-256.
+        hash_hex: 64 hexadecimal digits.
+    """
+
+    list_id: str
+    list_version: int
+    entry_id: int
+    distance: int
+    kind: str
+    profile: str | None
+    hash_hex: str = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values, the hash included."""
+        return {
+            "list_id": self.list_id,
+            "list_version": self.list_version,
+            "entry_id": self.entry_id,
+            "distance": self.distance,
+            "kind": self.kind,
+            "profile": self.profile,
+            "hash": self.hash_hex,
+        }
 
 
 class Memory(Protocol):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from safelight.media.frame import Frame, FrameFormat
     from safelight.media.image import Image, Loaded, NotJudged, Pictures
     from safelight.media.limits import Limits
-    from safelight.media.load import ImageSource, load_image
+    from safelight.media.load import ImageSource, load_image, read_content
 
 __all__ = [
     "DECODED_FORMATS",
@@ -31,6 +31,7 @@ __all__ = [
     "Pictures",
     "available_formats",
     "load_image",
+    "read_content",
 ]
 
 _HOME = {
@@ -47,6 +48,7 @@ _HOME = {
     "NotJudged": "image",
     "Pictures": "image",
     "load_image": "load",
+    "read_content": "load",
 }
 
 

@@ -169,6 +169,23 @@ def load_image(
         return NotJudged(refused.state, refused.detail_id)
 
 
+def read_content(source: ImageSource, *, limits: Limits = _limits.DEFAULT) -> bytes | NotJudged | None:
+    """The bytes of a source, read once, to be hashed and then given to :func:`load_image`.
+
+    Returns:
+        The bytes; :class:`NotJudged` when there are too many; ``None`` for a picture that is in memory already.
+
+    Raises:
+        UnsupportedInputError, UsageError, MediaNotFoundError: as :func:`load_image`.
+    """
+    if isinstance(source, (PilImage.Image, np.ndarray, Frame)):
+        return None
+    try:
+        return _read(source, limits)
+    except Refused as refused:
+        return NotJudged(refused.state, refused.detail_id)
+
+
 def _pictures(build: Callable[[], Reader]) -> Loaded:
     try:
         reader = build()
