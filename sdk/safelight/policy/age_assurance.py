@@ -262,7 +262,7 @@ def from_play_age_signals(result: Mapping[str, Any]) -> AgeEvidence:
         status = _PLAY_NUMBERS.get(status)
     if status == "VERIFIED":
         return AgeEvidence(EvidenceKind.PLATFORM_CHECKED, ADULT_YEARS)
-    if status in _PLAY_SUPERVISED:
+    if isinstance(status, str) and status in _PLAY_SUPERVISED:
         return _range(EvidenceKind.PLATFORM_GUARDIAN, result.get("ageLower"), result.get("ageUpper"))
     if status == "DECLARED":
         return _range(EvidenceKind.PLATFORM_DECLARED, result.get("ageLower"), result.get("ageUpper"))
