@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the JSON Schemas of rules, operator layers and settings from the types that load them.
+"""Writes the JSON Schemas of rules, operator layers and profiles from the types that load them.
 
     python docs/schema/make_schema.py            # writes docs/schema/*.schema.json
     python docs/schema/make_schema.py --check    # exit 1 if a file differs
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 from safelight.policy.layers import OperatorDocument
+from safelight.policy.profile_document import ProfileDocument
 from safelight.policy.sections import RulesDocument
-from safelight.policy.settings import Settings
 
 DIRECTORY = Path(__file__).resolve().parent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,7 +28,7 @@ def schemas() -> dict[str, bytes]:
     types = {
         "rules.schema.json": RulesDocument,
         "operator.schema.json": OperatorDocument,
-        "settings.schema.json": Settings,
+        "profile.schema.json": ProfileDocument,
     }
     return {name: _render(kind) for name, kind in types.items()}
 

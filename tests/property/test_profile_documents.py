@@ -17,9 +17,9 @@ from safelight.errors import UsageError
 from safelight.policy import decide
 from safelight.policy.compare import Change, compare
 from safelight.policy.layers import Layer, action_names, apply_layers, presets, read_operator
+from safelight.policy.profile_document import ProfileDocument, TrustedAdult, compare_profiles, contact_id, effective
 from safelight.policy.rules import Rules, shipped_floors
 from safelight.policy.sections import DocumentRow
-from safelight.policy.settings import ProfileDocument, Settings, TrustedAdult, compare_settings, contact_id, effective
 from safelight.policy.table import cell_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,9 +30,9 @@ operators = layers(party="operator")
 guardians = layers(party="guardian")
 children = layers(party="child")
 preset_names = st.sampled_from(["strict", "balanced", "light"])
-settings_documents = st.builds(
-    Settings,
-    profile=st.builds(ProfileDocument, age_band=st.sampled_from(BANDS)),
+profile_documents = st.builds(
+    ProfileDocument,
+    age_band=st.sampled_from(BANDS),
     preset=preset_names,
     guardian=guardians,
     child=children,
@@ -106,7 +106,7 @@ def test_a_guardian_cannot_take_a_minors_explicit_capture_below_hold_and_is_told
         for index, name in enumerate(cell_names())
         if name.startswith("picture/13_15/capture/explicit")
     }
-    made = effective(Settings(profile=ProfileDocument(age_band="13_15"), guardian=Layer(rules=sparse_sections(ask))))
+    made = effective(ProfileDocument(age_band="13_15", guardian=Layer(rules=sparse_sections(ask))))
     explicit = Finding(FindingKind.NUDITY, State.OK, Label.EXPLICIT, 0.9)
     assert decide([explicit], band=AgeBand.FROM_13_TO_15, event=Event.CAPTURE, rules=made.rules).action is Action.HOLD
     assert made.refused == tuple(sorted(cell_names()[index] for index in ask))
@@ -137,7 +137,7 @@ def test_a_preset_only_loosens_within_floors_and_only_for_a_stated_age(name: str
 def test_zero_configuration_is_the_strictest(root: Path) -> None:
     """The snapshot: whoever changes what nobody configured changes this file, and says why."""
     zero = effective()
-    assert zero == effective(Settings()) == effective(Settings.from_json(b"{}"))
+    assert zero == effective(ProfileDocument()) == effective(ProfileDocument.from_json(b"{}"))
     found: dict[str, Any] = {
         "profile": {"age_band": zero.profile.band.value, "country": None, "languages": ["en"]},
         "known_contacts": sorted(zero.known_contacts),
@@ -148,28 +148,28 @@ def test_zero_configuration_is_the_strictest(root: Path) -> None:
     assert zero.rules.table.pack() == Rules.default().table.pack()
 
 
-@given(settings_documents)
-def test_no_settings_for_an_unknown_age_are_looser_than_a_guardians_own_choice(chosen: Settings) -> None:
+@given(profile_documents)
+def test_no_settings_for_an_unknown_age_are_looser_than_a_guardians_own_choice(chosen: ProfileDocument) -> None:
     """Without a guardian's layer nothing makes zero configuration looser."""
-    alone = Settings(preset=chosen.preset, child=chosen.child)
-    assert compare_settings(Settings(), alone) in NOT_LOOSER
+    alone = ProfileDocument(preset=chosen.preset, child=chosen.child)
+    assert compare_profiles(ProfileDocument(), alone) in NOT_LOOSER
 
 
-@given(settings_documents, settings_documents)
-def test_comparing_settings(one: Settings, other: Settings) -> None:
+@given(profile_documents, profile_documents)
+def test_comparing_profiles(one: ProfileDocument, other: ProfileDocument) -> None:
     opposite = {Change.TIGHTER: Change.LOOSER, Change.LOOSER: Change.TIGHTER}
-    change = compare_settings(one, other)
-    assert compare_settings(other, one) is opposite.get(change, change)
-    assert compare_settings(one, one) is Change.EQUAL
+    change = compare_profiles(one, other)
+    assert compare_profiles(other, one) is opposite.get(change, change)
+    assert compare_profiles(one, one) is Change.EQUAL
 
 
-@given(settings_documents, settings_documents, st.sampled_from(Event), st.sampled_from(list(Label)))
+@given(profile_documents, profile_documents, st.sampled_from(Event), st.sampled_from(list(Label)))
 def test_what_is_not_looser_never_lowers_an_action(
-    before: Settings, after: Settings, event: Event, label: Label
+    before: ProfileDocument, after: ProfileDocument, event: Event, label: Label
 ) -> None:
     first, second = effective(before), effective(after)
     adults = {first.profile.band is AgeBand.ADULT, second.profile.band is AgeBand.ADULT}
-    if compare_settings(before, after) not in NOT_LOOSER or len(adults) == 2:
+    if compare_profiles(before, after) not in NOT_LOOSER or len(adults) == 2:
         return
     for kind in FindingKind:
         seen = [Finding(kind, State.OK, label, 0.9)]
@@ -179,31 +179,31 @@ def test_what_is_not_looser_never_lowers_an_action(
 
 
 def test_each_kind_of_loosening_is_seen() -> None:
-    teen = Settings(profile=ProfileDocument(age_band="13_15"))
+    teen = ProfileDocument(age_band="13_15")
     replace = msgspec.structs.replace
     contact = contact_id("somebody", key=bytes(16))
     watch = msgspec.convert({"conversation": [{"bands": ["13_15"], "watch": "ALLOW"}]}, type(Layer().rules))
     for looser in (
-        replace(teen, profile=ProfileDocument(age_band="16_17")),
-        replace(teen, profile=ProfileDocument(age_band="adult")),
+        replace(teen, age_band="16_17"),
+        replace(teen, age_band="adult"),
         replace(teen, preset="balanced"),
         replace(teen, guardian=Layer(rules=watch)),
         replace(teen, guardian=Layer(permits=watch)),
         replace(teen, known_contacts=(contact,)),
         replace(teen, guardian=Layer(documents=(DocumentRow(("13_15",), "look_inside", "still_only"),))),
     ):
-        assert compare_settings(teen, looser) is Change.LOOSER
-        assert compare_settings(looser, teen) is Change.TIGHTER
+        assert compare_profiles(teen, looser) is Change.LOOSER
+        assert compare_profiles(looser, teen) is Change.TIGHTER
     for neutral in (
-        replace(teen, profile=ProfileDocument(age_band="13_15", country="GB", languages=("de",))),
+        replace(teen, country="GB", languages=("de",)),
         replace(teen, trusted_adults=(TrustedAdult(contact, "teacher"),)),
     ):
-        assert compare_settings(teen, neutral) is Change.EQUAL
+        assert compare_profiles(teen, neutral) is Change.EQUAL
 
 
-@given(settings_documents)
-def test_a_document_survives_being_written(chosen: Settings) -> None:
-    assert Settings.from_json(chosen.to_json()) == chosen
+@given(profile_documents)
+def test_a_document_survives_being_written(chosen: ProfileDocument) -> None:
+    assert ProfileDocument.from_json(chosen.to_json()) == chosen
 
 
 @pytest.mark.parametrize(
@@ -213,8 +213,8 @@ def test_a_document_survives_being_written(chosen: Settings) -> None:
         (b'{"schema": 2}', "schema"),
         (b'{"help": false}', "help"),
         (b'{"preset": "wild"}', "expected one of strict, balanced, light"),
-        (b'{"profile": {"age_band": "teen"}}', "expected one of under_10"),
-        (b'{"profile": {"country": "England"}}', "ISO 3166-1"),
+        (b'{"age_band": "teen"}', "expected one of under_10"),
+        (b'{"country": "England"}', "ISO 3166-1"),
         (b'{"known_contacts": ["Alice"]}', "matching regex"),
         (b'{"trusted_adults": [{"id": "00000000000000000000000000000000", "relation": "x"}]}', "relation"),
         (b'{"guardian": {"rules": {"known_match": "DELETE"}}}', "expected one of ALLOW"),
@@ -223,9 +223,9 @@ def test_a_document_survives_being_written(chosen: Settings) -> None:
         (b'{"child": {"rules": {"query": [{"bands": [], "match": "HOLD"}]}}}', "length"),
     ],
 )
-def test_a_faulty_settings_document_is_refused(document: bytes, message: str) -> None:
+def test_a_faulty_profile_document_is_refused(document: bytes, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Settings.from_json(document)
+        ProfileDocument.from_json(document)
 
 
 def test_an_operators_document_is_read_and_its_floors_hold() -> None:
@@ -260,7 +260,7 @@ def test_damaged_presets_are_the_strict_ones(installation: Path) -> None:
     (installation / "policy" / "presets.json").write_text("{}", encoding="utf-8")
     presets.cache_clear()
     try:
-        light = effective(Settings(profile=ProfileDocument(age_band="16_17"), preset="light"))
+        light = effective(ProfileDocument(age_band="16_17", preset="light"))
         assert light.rules.table.pack() == Rules.default().table.pack()
     finally:
         presets.cache_clear()

@@ -1,4 +1,4 @@
-"""Settings: everything that guardian and child have chosen on one device, as one validated document.
+"""The profile as a document: who is protected, and what guardian and child have chosen, in one validated value.
 
 Zero configuration is the strictest: an empty document, a missing one and a damaged one all mean the rules as they
 ship, for a person of unknown age, whom nobody knows.
@@ -32,14 +32,6 @@ ContactId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
 _OLDER = {"under_10": 0, "10_12": 1, "13_15": 2, "unknown": 2, "16_17": 3, "adult": 4}
 
 
-class ProfileDocument(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True, kw_only=True):
-    """Who is protected; see :class:`~safelight.policy.Profile`."""
-
-    age_band: BandName = AgeBand.UNKNOWN.value
-    country: str | None = None
-    languages: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("en",)
-
-
 class TrustedAdult(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
     """An adult whom the child would turn to. Who that is stays with the host; here is an id and what they are."""
 
@@ -47,11 +39,13 @@ class TrustedAdult(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit
     relation: Literal["parent", "carer", "relative", "teacher", "coach", "friend", "other"] = "other"
 
 
-class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True, kw_only=True):
+class ProfileDocument(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True, kw_only=True):
     """What guardian and child have chosen. Every default is the strictest.
 
     Attributes:
-        profile: who is protected.
+        age_band: who holds the device.
+        country: ISO 3166-1 alpha-2, for help.
+        languages: BCP 47 tags, the reader's first choice first.
         preset: the starting point: ``strict``, ``balanced`` or ``light``.
         guardian: what the guardian changed, and what the child may loosen (``permits``).
         child: what the child changed.
@@ -60,7 +54,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
     """
 
     schema: Literal[1] = 1
-    profile: ProfileDocument = ProfileDocument()
+    age_band: BandName = AgeBand.UNKNOWN.value
+    country: str | None = None
+    languages: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("en",)
     preset: str = "strict"
     guardian: Layer = Layer()
     child: Layer = Layer()
@@ -68,8 +64,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
     trusted_adults: tuple[TrustedAdult, ...] = ()
 
     @classmethod
-    def from_json(cls, document: bytes | str) -> Settings:
-        """Read a settings document (``docs/schema/settings.schema.json``).
+    def from_json(cls, document: bytes | str) -> ProfileDocument:
+        """Read a profile document (``docs/schema/profile.schema.json``).
 
         Raises:
             UsageError: not JSON, another schema, or an unknown field, word or preset.
@@ -77,9 +73,18 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
         try:
             found = msgspec.json.decode(document, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"settings: {error}; compare it with docs/schema/settings.schema.json.") from None
+            raise UsageError(f"profile document: {error}; compare it with docs/schema/profile.schema.json.") from None
         found.check()
         return found
+
+    @property
+    def profile(self) -> Profile:
+        """Who is protected.
+
+        Raises:
+            UsageError: a value is outside its vocabulary.
+        """
+        return Profile(self.age_band, self.country, self.languages)
 
     def to_json(self) -> bytes:
         """The document; values that were never changed are left out."""
@@ -92,28 +97,28 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
             UsageError: an unknown word or preset, a situation that is set twice, or a field that is not this
                 party's to set.
         """
-        Profile(self.profile.age_band, self.profile.country, self.profile.languages)
+        _ = self.profile
         _preset(self.preset)
         check_layer(self.guardian)
         check_layer(self.child)
         if self.guardian.floors != Layer().floors:
             raise UsageError(
-                "settings: guardian has floors, which are an operator's; give the child no permits instead."
+                "profile document: guardian has floors, which are an operator's; give the child no permits instead."
             )
         if self.child.floors != Layer().floors or self.child.permits != Layer().permits:
-            raise UsageError("settings: child has floors or permits; expected rules and documents only.")
+            raise UsageError("profile document: child has floors or permits; expected rules and documents only.")
 
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """What settings come to.
+    """What a profile document comes to.
 
     Attributes:
         profile: who is protected.
         rules: what decides.
         refused: situations in which somebody asked for less than they may; see :class:`LayeredRules`.
         child_limit: the lowest action that the child may choose, a cell each.
-        known_contacts: as in the settings.
+        known_contacts: as in the document.
     """
 
     profile: Profile
@@ -123,22 +128,23 @@ class Effective:
     known_contacts: frozenset[str]
 
 
-def effective(settings: Settings | None = None, *, operator: Layer | None = None) -> Effective:
-    """What these settings come to; ``None`` is zero configuration.
+def effective(document: ProfileDocument | None = None, *, operator: Layer | None = None) -> Effective:
+    """What a document comes to; ``None`` is zero configuration.
 
     Raises:
-        UsageError: as :meth:`Settings.check`.
+        UsageError: as :meth:`ProfileDocument.check`.
     """
-    settings = settings if settings is not None else Settings()
-    settings.check()
+    document = document if document is not None else ProfileDocument()
+    document.check()
     layered: LayeredRules = apply_layers(
-        operator=operator, preset=_preset(settings.preset), guardian=settings.guardian, child=settings.child
+        operator=operator, preset=_preset(document.preset), guardian=document.guardian, child=document.child
     )
-    profile = Profile(settings.profile.age_band, settings.profile.country, settings.profile.languages)
-    return Effective(profile, layered.rules, layered.refused, layered.child_limit, frozenset(settings.known_contacts))
+    return Effective(
+        document.profile, layered.rules, layered.refused, layered.child_limit, frozenset(document.known_contacts)
+    )
 
 
-def compare_settings(before: Settings, after: Settings, *, operator: Layer | None = None) -> Change:
+def compare_profiles(before: ProfileDocument, after: ProfileDocument, *, operator: Layer | None = None) -> Change:
     """What ``after`` is, seen from ``before``, for the person whom each of them names.
 
     An older age band, a lower action anywhere, a permit for the child and a new known contact are looser. Country,
@@ -146,9 +152,9 @@ def compare_settings(before: Settings, after: Settings, *, operator: Layer | Non
     keys.
 
     Example:
-        >>> strict = Settings(profile=ProfileDocument(age_band="13_15"))
-        >>> balanced = Settings(profile=ProfileDocument(age_band="13_15"), preset="balanced")
-        >>> compare_settings(strict, balanced).value, compare_settings(balanced, strict).value
+        >>> strict = ProfileDocument(age_band="13_15")
+        >>> balanced = ProfileDocument(age_band="13_15", preset="balanced")
+        >>> compare_profiles(strict, balanced).value, compare_profiles(balanced, strict).value
         ('looser', 'tighter')
     """
     first, second = effective(before, operator=operator), effective(after, operator=operator)
