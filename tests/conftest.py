@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,11 @@ def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path, cheap_hashes: None) -> World:
-    """A device with nothing on it yet."""
-    return World(tmp_path / "device")
+def world(tmp_path: Path, cheap_hashes: None) -> Iterator[World]:
+    """A device with nothing on it yet; in memory where there is such a place, for every change waits for the disk."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and os.access(memory, os.W_OK):
+        with tempfile.TemporaryDirectory(prefix="safelight-test-", dir=memory) as folder:
+            yield World(Path(folder) / "device")
+    else:
+        yield World(tmp_path / "device")

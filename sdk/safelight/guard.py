@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from safelight.lists import HashAppeal, ListStore
     from safelight.media import ImageSource
     from safelight.signing import OperatorKey
+    from safelight.store import Appeal, Hold, Holds, PendingChange, Store
     from safelight.testing import TestMode
 
 _log = logging.getLogger("safelight")
@@ -80,6 +81,9 @@ class Guard:
         concurrency: how many checks run at once; the number of processors when left out.
         test_mode: a trigger kit, see :mod:`safelight.testing`.
         today: gives the date by which the age of a help line's reading is judged.
+        store: a family's settings (:mod:`safelight.store`), instead of ``profile`` and ``rules``: what is in force
+            is asked for at every check. A store that cannot be believed means the strictest settings, and a finding
+            of kind ``settings`` says why.
 
     Raises:
         UsageError: an argument is out of its range.
@@ -110,11 +114,16 @@ class Guard:
         concurrency: int | None = None,
         test_mode: TestMode | None = None,
         today: Callable[[], date] | None = None,
+        store: Store | None = None,
     ) -> None:
+        if store is not None and (profile is not None or rules is not None):
+            raise UsageError("store: got a profile or rules as well; expected one of the two: the store holds both.")
         if concurrency is not None and concurrency < 1:
             raise UsageError(f"concurrency: got {concurrency}, expected 1 or more, or None for one per processor.")
-        self.profile = profile if profile is not None else Profile()
-        self.rules = rules if rules is not None else Rules.default()
+        self._profile = profile if profile is not None else Profile()
+        self._rules = rules if rules is not None else Rules.default()
+        self._store = store
+        self._owns_store = False
         self.limits = limits if limits is not None else Limits()
         self.concurrency = concurrency or os.cpu_count() or 1
         if isolation not in _ISOLATION:
@@ -143,12 +152,135 @@ class Guard:
 
                 self._detectors += tuple(create_plugin(name, allow_network=allow_network) for name in plugins)
         self._known = _known(lists, trust, key_provider, test_mode=test_mode is not None)
+        # Another look is taken with the closest tier, whatever the first one was; made when it is first asked for.
+        self._second_look: Callable[[], tuple[PictureDetector, ...]] | None = None
+        if detectors is None and _tier(tier) != "full":
+            if isolation == "process":
+                self._second_look = lambda: (
+                    IsolatedDetector(vision_spec("full", runtime=runtime), *specs[1:], processes=1),
+                )
+            else:
+                self._second_look = lambda: (VisionDetector("full", runtime=runtime), *self._detectors[1:])
         self._test_mode = test_mode
         self._today = today or _utc_today
         self._slots = threading.BoundedSemaphore(self.concurrency)
         self._executor: ThreadPoolExecutor | None = None
         self._executor_lock = threading.Lock()
         self._closed = False
+
+    @classmethod
+    def from_store(cls, store: Store | None = None, **options: Any) -> Guard:
+        """A guard for this device's settings.
+
+        Args:
+            store: which; the one in the user's state folder when left out, closed with the guard.
+            options: as for :class:`Guard`.
+        """
+        if store is not None:
+            return cls(store=store, **options)
+        from safelight.store import Store as OpenedStore
+
+        guard = cls(store=OpenedStore(), **options)
+        guard._owns_store = True
+        return guard
+
+    @property
+    def profile(self) -> Profile:
+        """Who is protected, as of now."""
+        return self._profile if self._store is None else self._store.settings.profile
+
+    @property
+    def rules(self) -> Rules:
+        """What the evidence means, as of now."""
+        return self._rules if self._store is None else self._store.rules_in_force()
+
+    @property
+    def store(self) -> Store:
+        """The family's settings.
+
+        Raises:
+            UsageError: this guard was made without.
+        """
+        if self._store is None:
+            raise UsageError("store: got a guard without one; make it with Guard(store=…) or Guard.from_store().")
+        return self._store
+
+    @property
+    def pending(self) -> tuple[PendingChange, ...]:
+        """Loosenings that wait: for the child's screen. Anybody may cancel one (``store.cancel``)."""
+        return () if self._store is None else self._store.pending()
+
+    @property
+    def holds(self) -> Holds:
+        """What is kept back. Raises :class:`UsageError` for a guard without a store."""
+        return self.store.holds
+
+    def check_consent(self, purpose: str) -> Decision:
+        """Decide whether a purpose has been agreed to: ``camera``, ``registration``, ``purchase``, ``scan`` or
+        ``age_check``. Without a store nothing has.
+
+        Raises:
+            UsageError: an unknown purpose.
+            ClosedError: after :meth:`close`.
+        """
+        from safelight.store.findings import consent_finding
+
+        started = time.perf_counter()
+        self._require_open()
+        return self._decide((consent_finding(self._store, purpose),), Event.USE, started)
+
+    def check_time(self, purpose: str) -> Decision:
+        """Decide whether there is time for a purpose or app. Looks only: time is taken with ``store.allowance.take``.
+
+        ``help``, ``health`` and ``emergency`` are always allowed.
+
+        Raises:
+            UsageError: a purpose of another form.
+            ClosedError: after :meth:`close`.
+        """
+        from safelight.store.findings import time_finding
+
+        started = time.perf_counter()
+        self._require_open()
+        return self._decide((time_finding(self._store, purpose),), Event.USE, started)
+
+    def appeal(self, what: Decision | Hold | str, source: ImageSource | None = None) -> Appeal:
+        """Somebody says "this is wrong": take another look with the closest tier, and restore or keep.
+
+        A match with a known list is not released here: its appeal goes by hash.
+
+        Args:
+            what: a hold, its id, or a decision that was not kept back by a hold.
+            source: the picture, unless the hold keeps its bytes.
+
+        Raises:
+            UsageError: there is no such hold, or no picture to look at.
+            StoreError: the store cannot be read or written to; the hold stays.
+        """
+        from safelight.store.holds import KNOWN_MATCH, Appeal, HoldState
+
+        self._require_open()
+        if isinstance(what, Decision):
+            hold, known, event = None, KNOWN_MATCH in what.reasons, what.event
+        else:
+            hold = self.holds.get(what if isinstance(what, str) else what.id)
+            known, event = hold.known, hold.event
+            if hold.state is HoldState.RELEASED:
+                return Appeal(hold, None, True)
+            if hold.size_bytes and source is None:
+                source = self.holds._bytes(hold.id)
+        self._count("appeal.asked")
+        if known:
+            return Appeal(self.holds._set_state(hold.id, HoldState.APPEALED) if hold is not None else None, None, False)
+        if source is None:
+            raise UsageError("source: got none, expected the picture that the decision was about; give source=.")
+        decision = self._look_again(source, event)
+        released = decision.action < Action.HOLD
+        if hold is not None:
+            hold = self.holds._set_state(hold.id, HoldState.RELEASED if released else HoldState.KEPT)
+        if released:
+            self._count("appeal.restored")
+        return Appeal(hold, decision, released)
 
     def check_image(self, source: ImageSource, *, event: Event | str = Event.UPLOAD, color: str = "RGB") -> Decision:
         """Decide about one picture. Every frame of an animated picture is looked at.
@@ -272,6 +404,8 @@ class Guard:
             detector.close()
         if self._known is not None:
             self._known.close()
+        if self._owns_store and self._store is not None:
+            self._store.close()
 
     def __enter__(self) -> Guard:
         self._require_open()
@@ -292,8 +426,31 @@ class Guard:
         if self._closed:
             raise ClosedError("this guard was closed; make a new Guard to go on.")
 
+    def _look_again(self, source: Any, event: Event) -> Decision:
+        started = time.perf_counter()
+        detectors = self._second_look() if self._second_look is not None else self._detectors
+        reasons: list[str] = []
+        try:
+            with self._slots:
+                findings = worst_findings(self._look_at(source, "RGB", reasons, detectors=detectors))
+            return self._decide(findings, event, started, tuple(reasons))
+        finally:
+            for detector in detectors:
+                if detector not in self._detectors:
+                    detector.close()
+
+    def _count(self, name: str) -> None:
+        if self._store is not None:
+            self._store.counters.add(name)
+
     def _look_at(
-        self, source: Any, color: str, reasons: list[str], *, appeals: list[HashAppeal] | None = None
+        self,
+        source: Any,
+        color: str,
+        reasons: list[str],
+        *,
+        detectors: Sequence[PictureDetector] | None = None,
+        appeals: list[HashAppeal] | None = None,
     ) -> Iterator[Finding]:
         documents = self.rules.document(self.profile.band)
         known: KnownLook | None = None
@@ -324,7 +481,7 @@ class Guard:
                     if known is not None:
                         yield from _asked(partial(known.picture, picture))
                     if appeals is None:
-                        for detector in self._detectors:
+                        for detector in self._detectors if detectors is None else detectors:
                             yield from _safely(detector, picture)
         if known is not None:
             yield from _asked(known.finish)
@@ -336,8 +493,13 @@ class Guard:
     def _decide(
         self, findings: tuple[Finding, ...], event: Event, started: float, more_reasons: tuple[str, ...] = ()
     ) -> Decision:
+        if self._store is not None:
+            from safelight.store.findings import settings_findings
+
+            findings += settings_findings(self._store)
         verdict = decide(findings, band=self.profile.band, event=event, rules=self.rules)
         notice, notice_reasons = self._notice(verdict, event)
+        self._count(f"action.{verdict.action.name.lower()}")
         elapsed_ms = (time.perf_counter() - started) * 1000
         reasons = verdict.reasons + notice_reasons + more_reasons
         _log.debug("%s %s %s", event.value, verdict.action.name, ",".join(reasons))

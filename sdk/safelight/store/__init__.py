@@ -7,7 +7,7 @@ from safelight.store.anchor import Anchor, FileAnchor, NoAnchor
 from safelight.store.clock import Clock, SystemClock
 from safelight.store.consent import Consent, Consents, ConsentState
 from safelight.store.counters import Counters
-from safelight.store.holds import Hold, HoldLimits, Holds, HoldState
+from safelight.store.holds import Appeal, Hold, HoldLimits, Holds, HoldState
 from safelight.store.settings import STRICTEST, ConsentBy, ConsentPurpose, Relation, Settings, compare
 from safelight.store.store import Change, PendingChange, SetUp, Store, StoreHealth, default_path
 from safelight.store.vault import StoreState
@@ -16,6 +16,7 @@ __all__ = [
     "STRICTEST",
     "Allowance",
     "Anchor",
+    "Appeal",
     "Change",
     "Clock",
     "Consent",

@@ -114,6 +114,22 @@ class Hold:
     expires_in_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Appeal:
+    """What became of "this is wrong".
+
+    Attributes:
+        hold: as it stands now; ``None`` when nothing was kept back by a hold.
+        decision: of the second look; ``None`` when there was none to be had here: a match with a known list is
+            appealed by hash, at whoever keeps the list.
+        released: whether it may go ahead now, as far as ``decision`` says.
+    """
+
+    hold: Hold | None
+    decision: Decision | None
+    released: bool
+
+
 class Holds:
     """Holds of one store."""
 
@@ -224,23 +240,13 @@ class Holds:
             UsageError: there is none with this id, it is not released, or the host has the copy.
             StoreError: the store cannot be read; or the bytes are lost (state ``LOST``), which is never hidden.
         """
-        data: bytes | None = None
         with self._store.work() as work:
             record = _find(self._current(work), hold_id)
             if record.state != HoldState.RELEASED.value:
-                raise UsageError(
-                    f"hold: got one in state {record.state}, expected RELEASED; ask for another look first."
-                )
+                raise UsageError(f"hold: got one in state {record.state}, expected RELEASED; ask for a second look.")
             if not record.size_bytes:
                 raise UsageError("hold: got one whose copy the host has; use its handle.")
-            data = _data(work.sections.get_held(hold_id))
-        if data is None:
-            self._set_state(hold_id, HoldState.LOST)
-            raise StoreError(
-                "hold: got bytes that are gone or damaged, expected what was kept; there is no other copy here.",
-                state=HoldState.LOST.value,
-            )
-        return data
+        return self._bytes(hold_id)
 
     def finish(self, hold_id: str) -> None:
         """Forget a released (or lost) hold, after the host has its bytes in a safe place. Erases them here.
@@ -259,11 +265,18 @@ class Holds:
 
     # -- for the guard's second look ----------------------------------------------------------------------------------
 
-    def _for_second_look(self, hold_id: str) -> bytes | None:
-        """Bytes for the detectors, never for a screen; ``None`` when they are gone."""
+    def _bytes(self, hold_id: str) -> bytes:
+        """Bytes for whom they belong to and for the detectors of a second look, never for a guardian's screen."""
         with self._store.work() as work:
             _find(self._current(work), hold_id)
-            return _data(work.sections.get_held(hold_id))
+            data = _data(work.sections.get_held(hold_id))
+        if data is None:
+            self._set_state(hold_id, HoldState.LOST)
+            raise StoreError(
+                "hold: got bytes that are gone or damaged, expected what was kept; there is no other copy here.",
+                state=HoldState.LOST.value,
+            )
+        return data
 
     def _adopt(self, work: Work, items: Iterable[tuple[str, bytes]]) -> None:
         """Take over what was kept in a store that was put aside; it counts as held, whatever it was there."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from safelight.errors import PinError, UsageError
+from safelight.errors import PinError, StoreError, UsageError
 from safelight.keys import FileKeyProvider, KeyProvider
 from safelight.policy import Rules
 from safelight.store import changes, transfer
@@ -338,6 +338,13 @@ class Store:
         return code
 
     # -- time --------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Remember how long the device has been running. Call it every few minutes, from a timer: running time that
+        nobody saw before a restart counts for nothing, and waits take longer. Every check does it as well.
+        """
+        with contextlib.suppress(StoreError), self.work():
+            pass
 
     def confirm_time(self, *, pin: str | None) -> None:
         """A guardian says that the device's clock is right. Shortens no wait.
