@@ -31,7 +31,9 @@ BUILTIN_DATA = (
     "_data/deterrence/help/*.json",
     "_data/deterrence/schema/*.json",
     "policy/default_rules.json",
+    "policy/health_terms.json",
     "policy/presets.json",
+    "policy/query_words.list",
 )
 
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from safelight.decision import Action, Decision, Event, Finding, FindingKind, HelpService, Notice, State
 from safelight.detect import TIERS, PictureDetector, VisionDetector, worst_findings
 from safelight.detect.tiers import Tier
-from safelight.errors import ClosedError, UsageError
+from safelight.errors import ClosedError, UnsupportedInputError, UsageError
 from safelight.measure import load_plan
 from safelight.media import Limits, NotJudged, load_image, read_content
 from safelight.notices import find_help, load_builtin, select_notice, trigger_for
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from safelight.detect.known import KnownDetector, KnownLook, ListStatus
     from safelight.keys import KeyProvider
     from safelight.lists import HashAppeal, ListStore
+    from safelight.lookup import LookupList, QueryChecker, SiteChecker
     from safelight.media import ImageSource
     from safelight.signing import OperatorKey
     from safelight.store import Appeal, Hold, Holds, PendingChange, Store
@@ -79,6 +80,8 @@ class Guard:
         trust: public keys of the operators whose lists count, as ``safelight keys new`` wrote them.
         key_provider: gives the device's key to the lists; files beside them (obfuscation) when left out.
         concurrency: how many checks run at once; the number of processors when left out.
+        query_lists: lists of words for :meth:`check_query`; the one that ships when left out.
+        site_lists: lists of hosts for :meth:`check_url`; none ships.
         test_mode: a trigger kit, see :mod:`safelight.testing`.
         today: gives the date by which the age of a help line's reading is judged.
         store: a family's settings (:mod:`safelight.store`), instead of ``profile`` and ``rules``: what is in force
@@ -112,6 +115,8 @@ class Guard:
         trust: Iterable[OperatorKey | str] = (),
         key_provider: KeyProvider | None = None,
         concurrency: int | None = None,
+        query_lists: Sequence[LookupList] | None = None,
+        site_lists: Sequence[LookupList] = (),
         test_mode: TestMode | None = None,
         today: Callable[[], date] | None = None,
         store: Store | None = None,
@@ -163,6 +168,10 @@ class Guard:
                 self._second_look = lambda: (VisionDetector("full", runtime=runtime), *self._detectors[1:])
         self._test_mode = test_mode
         self._today = today or _utc_today
+        self._query_lists = query_lists
+        self._site_lists = tuple(site_lists)
+        self._query_checker: QueryChecker | None = None
+        self._site_checker: SiteChecker | None = None
         self._slots = threading.BoundedSemaphore(self.concurrency)
         self._executor: ThreadPoolExecutor | None = None
         self._executor_lock = threading.Lock()
@@ -334,6 +343,66 @@ class Guard:
             executor, lambda: self.check_image(source, event=event, color=color)
         )
 
+    def check_query(self, text: str) -> Decision:
+        """Decide about what somebody is about to search for.
+
+        Names of services that help and words of health education are always allowed.
+
+        Args:
+            text: as typed. It is looked up on this device and not kept.
+
+        Raises:
+            UnsupportedInputError: not a ``str``.
+            ClosedError: after :meth:`close`.
+
+        Example:
+            >>> from safelight import Guard, Profile
+            >>> with Guard(Profile("10_12"), detectors=()) as guard:
+            ...     guard.check_query("child helpline").reasons
+            ('HELP',)
+        """
+        started = time.perf_counter()
+        self._require_open()
+        checker = self._query_checker
+        if checker is None:
+            from safelight.lookup.ready import query_checker
+
+            checker = self._query_checker = query_checker(self._query_lists, load_builtin().directory)
+        return self._decide(self._with_trigger(checker.check(_text(text))), Event.SEARCH, started)
+
+    def check_url(self, url: str) -> Decision:
+        """Decide about where somebody is about to go. Sites of services that help are always allowed.
+
+        Args:
+            url: an address, with or without ``https://``. Only its host is looked up, on this device.
+
+        Raises:
+            UnsupportedInputError: not a ``str``.
+            ClosedError: after :meth:`close`.
+
+        Example:
+            >>> from safelight import Guard, Profile
+            >>> with Guard(Profile("10_12"), detectors=()) as guard:
+            ...     guard.check_url("https://www.childline.org.uk/").reasons
+            ('HELP',)
+        """
+        started = time.perf_counter()
+        self._require_open()
+        checker = self._site_checker
+        if checker is None:
+            from safelight.lookup.ready import site_checker
+
+            checker = self._site_checker = site_checker(self._site_lists, load_builtin().directory)
+        return self._decide(self._with_trigger(checker.check(_text(url))), Event.SEARCH, started)
+
+    async def acheck_query(self, text: str) -> Decision:
+        """:meth:`check_query` for asyncio. It takes microseconds, and runs where it is called."""
+        return self.check_query(text)
+
+    async def acheck_url(self, url: str) -> Decision:
+        """:meth:`check_url` for asyncio. It takes microseconds, and runs where it is called."""
+        return self.check_url(url)
+
     def help(self, *, audiences: Sequence[str] = ("child", "crisis")) -> tuple[HelpService, ...]:
         """Services for the profile's country and languages. Works after :meth:`close` too: help is never blocked."""
         return find_help(
@@ -490,6 +559,11 @@ class Guard:
         if self._test_mode is not None:
             yield from self._test_mode.findings
 
+    def _with_trigger(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        if self._test_mode is None:
+            return findings
+        return findings + tuple(f for f in self._test_mode.findings if f.kind in (FindingKind.QUERY, FindingKind.SITE))
+
     def _decide(
         self, findings: tuple[Finding, ...], event: Event, started: float, more_reasons: tuple[str, ...] = ()
     ) -> Decision:
@@ -580,6 +654,12 @@ def _known(
     if not test_mode and any(store.test_mode for store in stores):
         raise UsageError("lists: got a store in test mode, expected one outside; give the guard a test_mode as well.")
     return KnownDetector(stores)
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise UnsupportedInputError(f"got {type(text).__name__}, expected str; decode it first.")
+    return text
 
 
 def _tier(tier: str) -> Tier:
