@@ -24,8 +24,8 @@ constexpr std::size_t kAtFlags = 42;
 constexpr std::size_t kAtSections = 48;
 constexpr std::size_t kAtChecksum = kIndexHeaderBytes - sizeof(std::uint32_t);
 
-constexpr std::uint8_t kHasIds = 1;
-constexpr std::uint8_t kHasCategories = 2;
+constexpr std::uint32_t kHasIds = 1;
+constexpr std::uint32_t kHasCategories = 2;
 
 // How many slots are the quickest within twice the memory of sixteen (tests/bench/bench_hash_index.py --slots). Below
 // the first number, reading the list through is as quick as looking up and needs no tables.
@@ -211,7 +211,7 @@ void write_header(const IndexShape& shape, const Layout& layout, std::uint8_t* h
   header[kAtProfile] = static_cast<std::uint8_t>(shape.profile);
   header[kAtSlotCount] = static_cast<std::uint8_t>(shape.slot_count);
   header[kAtFlags] =
-      static_cast<std::uint8_t>((shape.has_ids ? kHasIds : 0) | (shape.has_categories ? kHasCategories : 0));
+      static_cast<std::uint8_t>((shape.has_ids ? kHasIds : 0U) | (shape.has_categories ? kHasCategories : 0U));
   for (std::size_t i = 0; i < kSectionCount; ++i) {
     store(header + kAtSections + i * sizeof(std::uint64_t), static_cast<std::uint64_t>(layout.sections[i]));
   }

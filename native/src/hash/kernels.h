@@ -9,7 +9,8 @@ namespace safelight::hash {
 inline constexpr std::size_t kSamples = 64;      // PDQ looks at 64x64 samples
 inline constexpr std::size_t kFrequencies = 16;  // and keeps the 16 lowest frequencies each way, without the mean
 
-inline constexpr std::size_t kRowsAtOnce = 8;
+// Halves the passes over the sums that 8 would take; 24 rows are more streams than processors prefetch (measured).
+inline constexpr std::size_t kRowsAtOnce = 16;
 inline constexpr std::size_t kPairsAtOnce = kRowsAtOnce / 2;
 inline constexpr std::size_t kSumStep = 64;  // sums have room for whole multiples of this many elements
 inline constexpr std::size_t kTapStep = 8;   // a column tent's weights are padded with zeros to a multiple of this
@@ -44,6 +45,8 @@ struct Kernels {
                    std::size_t count, std::uint32_t* sums);
   // out[i] = the weighted sum of tent i, a whole number below 2^52: exact.
   void (*add_columns)(const std::uint32_t* sums, const ColumnTent* tents, std::size_t count, double* out);
+  // out[i] = the weighted sum of the bytes of pixel i of kSamples in a row: for pictures that need no filter.
+  void (*weigh_row)(const std::uint8_t* row, const std::uint32_t* weights, std::size_t pixel_bytes, double* out);
   // Half a transform: `width` (a multiple of 8) columns of 64 samples to 16 frequencies, in place of the first 16
   // rows of `out`. `samples` is folded on the way and holds something else afterwards.
   void (*transform)(double* samples, std::size_t width, double* out);
@@ -60,6 +63,10 @@ const Kernels* avx512_kernels() noexcept;
 const Kernels* neon_kernels() noexcept;
 
 const Kernels& active_kernels() noexcept;
+
+// The plain loop of weigh_row, for formats that no vector is made for.
+void weigh_row_scalar(const std::uint8_t* row, const std::uint32_t* weights, std::size_t pixel_bytes,
+                      double* out) noexcept;
 
 // Copies what is left of `2 * pair_count` rows from `from` on, padded with zeros, so that the vector loops need not
 // read past the rows; `tails[i]` then points at the copy of row i.

@@ -146,7 +146,33 @@ std::uint32_t gradients(const float* samples) {
   return vaddvq_u32(sum);
 }
 
-constexpr Kernels kNeonKernels = {"neon", &add_rows, &add_columns, &transform, &gradients};
+void store_doubles(double* to, uint32x4_t values) noexcept {
+  vst1q_f64(to, vcvtq_f64_u64(vmovl_u32(vget_low_u32(values))));
+  vst1q_f64(to + 2, vcvtq_f64_u64(vmovl_u32(vget_high_u32(values))));
+}
+
+void weigh_row(const std::uint8_t* row, const std::uint32_t* weights, std::size_t pixel_bytes, double* out) {
+  if (pixel_bytes != 3) {
+    weigh_row_scalar(row, weights, pixel_bytes, out);
+    return;
+  }
+  constexpr std::size_t kStep = 8;
+  for (std::size_t x = 0; x < kSamples; x += kStep) {
+    const uint8x8x3_t pixels = vld3_u8(row + 3 * x);
+    uint32x4_t left = vdupq_n_u32(0);
+    uint32x4_t right = left;
+    for (std::size_t i = 0; i < 3; ++i) {
+      const uint16x8_t bytes = vmovl_u8(pixels.val[i]);
+      const auto weight = static_cast<std::uint16_t>(weights[i]);
+      left = vmlal_n_u16(left, vget_low_u16(bytes), weight);
+      right = vmlal_n_u16(right, vget_high_u16(bytes), weight);
+    }
+    store_doubles(out + x, left);
+    store_doubles(out + x + 4, right);
+  }
+}
+
+constexpr Kernels kNeonKernels = {"neon", &add_rows, &add_columns, &weigh_row, &transform, &gradients};
 
 }  // namespace
 

@@ -233,11 +233,25 @@ void add_line(const PictureView& picture, const Plan& plan, const Axis& rows, st
   }
 }
 
+void round_samples(double scale, const Workspace& work) noexcept {
+  for (std::size_t i = 0; i < kSampleCount; ++i) {
+    work.rounded[i] = static_cast<float>(work.samples[i] * scale);
+  }
+}
+
 // Fills work.samples, unscaled: their whole numbers stay exact, and the hash only compares. work.rounded is 0..255.
 void make_samples(const PictureView& picture, const Plan& plan, const Kernels& kernels,
                   const Workspace& work) noexcept {
   const Axis rows(plan.height);
   const Axis columns(plan.width);
+  if (plan.width == kSamples && rows.window == 1) {  // a thumbnail: one pixel is one sample
+    for (std::size_t y = 0; y < kSamples; ++y) {
+      const std::uint8_t* row = picture.planes[0].data + rows.sample(y) * picture.planes[0].stride_bytes;
+      kernels.weigh_row(row, plan.pixel.weights, plan.pixel.bytes, work.samples + y * kSamples);
+    }
+    round_samples(1.0 / kLumaOne, work);
+    return;
+  }
   fill_column_tents(plan, columns, work);
   const std::size_t count = plan.pixel.bytes * plan.width;
   const std::size_t padded = round_up(count, kSumStep) + kTapStep;
@@ -258,10 +272,7 @@ void make_samples(const PictureView& picture, const Plan& plan, const Kernels& k
       last[x] += last[kSamples + x] * rows.cut_ratio();
     }
   }
-  const double scale = 1.0 / (rows.whole() * columns.whole() * kLumaOne);
-  for (std::size_t i = 0; i < kSampleCount; ++i) {
-    work.rounded[i] = static_cast<float>(work.samples[i] * scale);
-  }
+  round_samples(1.0 / (rows.whole() * columns.whole() * kLumaOne), work);
 }
 
 std::uint8_t quality_of(const Kernels& kernels, const Workspace& work) noexcept {

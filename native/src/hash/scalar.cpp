@@ -126,7 +126,18 @@ constexpr CosineTable make_cosines() {
 constexpr CosineTable kMadeCosines = make_cosines();
 const CosineTable kCosines = kMadeCosines;
 
-const Kernels kScalarKernels = {"scalar", &add_rows, &add_columns, &transform, &gradients};
+const Kernels kScalarKernels = {"scalar", &add_rows, &add_columns, &weigh_row_scalar, &transform, &gradients};
+
+void weigh_row_scalar(const std::uint8_t* row, const std::uint32_t* weights, std::size_t pixel_bytes,
+                      double* out) noexcept {
+  for (std::size_t x = 0; x < kSamples; ++x) {
+    std::uint32_t sum = 0;
+    for (std::size_t i = 0; i < pixel_bytes; ++i) {
+      sum += weights[i] * row[x * pixel_bytes + i];
+    }
+    out[x] = static_cast<double>(sum);
+  }
+}
 
 void copy_tails(const std::uint8_t* const* rows, std::size_t pair_count, std::size_t from, std::size_t count,
                 RowTails* tails) noexcept {

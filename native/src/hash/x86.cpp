@@ -179,7 +179,12 @@ std::uint32_t gradients_sse2(const float* samples) {
   return static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_add_epi32(pairs, _mm_shuffle_epi32(pairs, 0xB1))));
 }
 
-constexpr Kernels kSse2Kernels = {"sse2", &add_rows_sse2, &add_columns_sse2, &transform_sse2, &gradients_sse2};
+void weigh_row_plain(const std::uint8_t* row, const std::uint32_t* weights, std::size_t pixel_bytes, double* out) {
+  weigh_row_scalar(row, weights, pixel_bytes, out);
+}
+
+constexpr Kernels kSse2Kernels = {"sse2",           &add_rows_sse2,  &add_columns_sse2,
+                                  &weigh_row_plain, &transform_sse2, &gradients_sse2};
 
 // --- AVX2 ------------------------------------------------------------------------------------------------
 
@@ -335,7 +340,57 @@ SAFELIGHT_AVX2 std::uint32_t gradients_avx2(const float* samples) {
   return static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xB1))));
 }
 
-constexpr Kernels kAvx2Kernels = {"avx2", &add_rows_avx2, &add_columns_avx2, &transform_avx2, &gradients_avx2};
+// Of eight pixels of three or four bytes, the first two bytes each as one pair of 16-bit numbers, the third as another.
+struct PixelShuffle {
+  alignas(32) char firsts[32];
+  alignas(32) char thirds[32];
+};
+
+// `into`: where the second four pixels begin in what is loaded for them.
+constexpr PixelShuffle make_shuffle(std::size_t pixel_bytes, std::size_t into) {
+  PixelShuffle shuffle = {};
+  for (std::size_t i = 0; i < 8; ++i) {
+    const std::size_t byte = i % 4 * pixel_bytes + (i < 4 ? 0 : into);
+    for (std::size_t j = 0; j < 4; ++j) {
+      shuffle.firsts[4 * i + j] = static_cast<char>(j % 2 == 1 ? -1 : static_cast<int>(byte + j / 2));
+      shuffle.thirds[4 * i + j] = static_cast<char>(j > 0 ? -1 : static_cast<int>(byte + 2));
+    }
+  }
+  return shuffle;
+}
+
+// Four pixels of three bytes end 24 bytes on: the second four are loaded from byte 8, so that nothing beyond is read.
+constexpr PixelShuffle kOfThree = make_shuffle(3, 4);
+constexpr PixelShuffle kOfFour = make_shuffle(4, 0);
+
+SAFELIGHT_AVX2 void weigh_row_avx2(const std::uint8_t* row, const std::uint32_t* weights, std::size_t pixel_bytes,
+                                   double* out) {
+  constexpr std::size_t kStep = 8;
+  constexpr std::size_t kHalf = 4;
+  if (pixel_bytes != 3 && pixel_bytes != 4) {
+    weigh_row_scalar(row, weights, pixel_bytes, out);
+    return;
+  }
+  const std::size_t second = pixel_bytes == 3 ? 8 : 16;
+  const PixelShuffle& shuffle = pixel_bytes == 3 ? kOfThree : kOfFour;
+  const __m256i take_two = _mm256_load_si256(reinterpret_cast<const __m256i*>(shuffle.firsts));
+  const __m256i take_one = _mm256_load_si256(reinterpret_cast<const __m256i*>(shuffle.thirds));
+  const __m256i weigh_two = _mm256_set1_epi32(static_cast<int>(weights[0] | weights[1] << 16U));
+  const __m256i weigh_one = _mm256_set1_epi32(static_cast<int>(weights[2]));
+  for (std::size_t x = 0; x < kSamples; x += kStep) {
+    const std::uint8_t* at = row + x * pixel_bytes;
+    const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + second));
+    const __m256i bytes = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+    const __m256i sums = _mm256_add_epi32(_mm256_madd_epi16(_mm256_shuffle_epi8(bytes, take_two), weigh_two),
+                                          _mm256_madd_epi16(_mm256_shuffle_epi8(bytes, take_one), weigh_one));
+    _mm256_storeu_pd(out + x, _mm256_cvtepi32_pd(_mm256_castsi256_si128(sums)));
+    _mm256_storeu_pd(out + x + kHalf, _mm256_cvtepi32_pd(_mm256_extracti128_si256(sums, 1)));
+  }
+}
+
+constexpr Kernels kAvx2Kernels = {"avx2",          &add_rows_avx2,  &add_columns_avx2,
+                                  &weigh_row_avx2, &transform_avx2, &gradients_avx2};
 
 // --- AVX-512: the rows only, which is where large pictures spend their time -----------------------------
 
@@ -386,7 +441,8 @@ SAFELIGHT_AVX512 void add_rows_avx512(const std::uint8_t* const* rows, const Row
   }
 }
 
-constexpr Kernels kAvx512Kernels = {"avx512", &add_rows_avx512, &add_columns_avx2, &transform_avx2, &gradients_avx2};
+constexpr Kernels kAvx512Kernels = {"avx512",        &add_rows_avx512, &add_columns_avx2,
+                                    &weigh_row_avx2, &transform_avx2,  &gradients_avx2};
 
 }  // namespace
 
