@@ -16,8 +16,9 @@ import nacl.pwhash.argon2id as argon2id
 import nacl.utils
 
 from safelight.errors import UsageError
+from safelight.store import changes
 from safelight.store import pin as pins
-from safelight.store.settings import Settings, validated
+from safelight.store.settings import DeviceSettings, validated
 
 MAX_BYTES: Final = 256 * 1024
 _MAC_BYTES: Final = 32
@@ -30,7 +31,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     mac: bytes
 
 
-def export_settings(settings: Settings) -> tuple[bytes, str]:
+def export_settings(settings: DeviceSettings) -> tuple[bytes, str]:
     """The file's content (JSON), and the code without which it is not taken elsewhere."""
     code = pins.new_code()
     salt = nacl.utils.random(argon2id.SALTBYTES)
@@ -39,7 +40,7 @@ def export_settings(settings: Settings) -> tuple[bytes, str]:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n", code
 
 
-def import_settings(content: bytes, code: str) -> Settings:
+def import_settings(content: bytes, code: str) -> DeviceSettings:
     """The settings in a file.
 
     Raises:
@@ -59,11 +60,11 @@ def import_settings(content: bytes, code: str) -> Settings:
     return validated(document.settings)
 
 
-def patch_to(current: Settings, target: Settings) -> dict[str, Any]:
+def patch_to(current: DeviceSettings, target: DeviceSettings) -> dict[str, Any]:
     """The patch that turns one document into another, key by key."""
     patch: dict[str, Any] = {}
     old, new = current.to_dict(), target.to_dict()
-    for name in ("age_band", "country", "languages", "zone", "counters", "loosening_delay_h"):
+    for name in changes.PLAIN:
         if old[name] != new[name]:
             patch[name] = new[name]
     for name in ("rules", "consent", "bedtime", "allowance"):
