@@ -239,6 +239,14 @@ class Store:
         with self.work(create=True) as work:
             return self._ask(work, patch, known_new=False, authorised=bool(waits))
 
+    def would_loosen(self, patch: Mapping[str, Any]) -> bool:
+        """Whether a change needs the PIN and the wait, in part or as a whole. Changes nothing.
+
+        Raises:
+            UsageError: as :meth:`propose`.
+        """
+        return bool(changes.split(self.settings, patch, operator=self._operator)[1])
+
     def pending(self) -> tuple[PendingChange, ...]:
         """Loosenings that wait, the next first. On the child's screen too."""
         view = self.view()
