@@ -15,10 +15,10 @@ from safelight.policy.table import picture_cell
 from safelight.store import (
     STRICTEST,
     ConsentState,
-    DeviceSettings,
     HoldLimits,
     HoldState,
     Relation,
+    Settings,
     Store,
     StoreState,
     TimeState,
@@ -51,7 +51,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("band", [band.value for band in AgeBand])
     def test_no_age_band_is_looser_than_the_strictest_nor_is_it_tighter(self, band: str) -> None:
-        assert compare(STRICTEST, DeviceSettings(age_band=band)) in (Relation.LOOSER, Relation.SAME)
+        assert compare(STRICTEST, Settings(age_band=band)) in (Relation.LOOSER, Relation.SAME)
 
     @pytest.mark.parametrize(
         ("old", "new", "relation"),

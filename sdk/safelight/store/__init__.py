@@ -8,7 +8,7 @@ from safelight.store.clock import Clock, SystemClock
 from safelight.store.consent import Consent, Consents, ConsentState
 from safelight.store.counters import Counters
 from safelight.store.holds import Appeal, Hold, HoldLimits, Holds, HoldState
-from safelight.store.settings import STRICTEST, ConsentBy, ConsentPurpose, DeviceSettings, Relation, compare
+from safelight.store.settings import STRICTEST, ConsentBy, ConsentPurpose, Relation, Settings, compare
 from safelight.store.store import Change, PendingChange, SetUp, Store, StoreHealth, default_path
 from safelight.store.vault import StoreState
 
@@ -25,7 +25,6 @@ __all__ = [
     "ConsentState",
     "Consents",
     "Counters",
-    "DeviceSettings",
     "FileAnchor",
     "Hold",
     "HoldLimits",
@@ -35,6 +34,7 @@ __all__ = [
     "PendingChange",
     "Relation",
     "SetUp",
+    "Settings",
     "Store",
     "StoreHealth",
     "StoreState",

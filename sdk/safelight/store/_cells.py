@@ -10,8 +10,8 @@ from safelight.decision import Action, AgeBand
 from safelight.policy import Rules
 from safelight.policy.compare import strictness
 from safelight.policy.layers import Layer
+from safelight.policy.profile_document import ProfileDocument, effective
 from safelight.policy.sections import DocumentRow
-from safelight.policy.settings import Settings, effective
 from safelight.policy.table import (
     ANSWERS,
     BANDS,
@@ -49,26 +49,28 @@ Raises = tuple[tuple[str, Action], ...]
 """Keys of :func:`raisable` and the action taken at least, whatever the band."""
 
 
-def rules_of(settings: Settings, operator: Layer | None, *, strictest: bool, raises: Raises) -> Rules:
+def rules_of(document: ProfileDocument, operator: Layer | None, *, strictest: bool, raises: Raises) -> Rules:
     """The rules in force, with everything that must not be milder raised with what ``raises`` raises.
 
     Args:
-        settings: what guardian and child have chosen.
+        document: what guardian and child have chosen.
         operator: of whoever runs the app or makes the device.
         strictest: nobody has said who holds the device: then ``unknown`` gets the highest action that any band has.
         raises: actions that are taken at least.
     """
-    return _finished(_rules(settings, operator), strictest, raises)
+    return _finished(_rules(document, operator), strictest, raises)
 
 
-def cells_that_bind(settings: Settings, operator: Layer | None, *, strictest: bool, raises: Raises) -> tuple[int, ...]:
+def cells_that_bind(
+    document: ProfileDocument, operator: Layer | None, *, strictest: bool, raises: Raises
+) -> tuple[int, ...]:
     """How strict the settings are for the person they name; higher protects more, in the order of :func:`cell_words`.
 
     Where the guardian permits the child to go lower, the permit counts, whatever the child makes of it: using it
     needs nobody, and giving it does. Everywhere else what is in force counts.
     """
-    chosen = effective(settings, operator=operator)
-    above = _rules(msgspec.structs.replace(settings, child=Layer()), operator).table.actions
+    chosen = effective(document, operator=operator)
+    above = _rules(msgspec.structs.replace(document, child=Layer()), operator).table.actions
     actions = bytes(
         limit if limit < given else now
         for now, given, limit in zip(chosen.rules.table.actions, above, chosen.child_limit, strict=True)
@@ -76,12 +78,12 @@ def cells_that_bind(settings: Settings, operator: Layer | None, *, strictest: bo
     binding = Rules(
         chosen.rules.id, chosen.rules.version, chosen.rules.table._replace(actions=actions), chosen.rules.documents
     )
-    return strictness(_finished(binding, strictest, raises), AgeBand(settings.profile.age_band))
+    return strictness(_finished(binding, strictest, raises), AgeBand(document.age_band))
 
 
 @lru_cache(maxsize=64)
-def _rules(settings: Settings, operator: Layer | None) -> Rules:
-    return effective(settings, operator=operator).rules
+def _rules(document: ProfileDocument, operator: Layer | None) -> Rules:
+    return effective(document, operator=operator).rules
 
 
 def _finished(rules: Rules, strictest: bool, raises: Raises) -> Rules:

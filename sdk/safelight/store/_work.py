@@ -13,7 +13,7 @@ from safelight.errors import StoreError, UsageError
 from safelight.store import changes
 from safelight.store.changes import Pending
 from safelight.store.clock import Clock, Reading, TimeMark, first_mark, look
-from safelight.store.settings import STRICTEST, DeviceSettings
+from safelight.store.settings import STRICTEST, Settings
 from safelight.store.vault import Sections, StoreState, Vault, store_error
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class View:
     """What is stored, as of now. In any state but ``OK`` there is nothing but the strictest settings."""
 
     state: StoreState
-    settings: DeviceSettings
+    settings: Settings
     pending: tuple[Pending, ...]
     reading: Reading
     sections: dict[str, bytes]
@@ -49,7 +49,7 @@ class Work:
         self.sections = sections
         self.reading = reading
         self.put(TIME, mark)
-        settings = self.get(SETTINGS, DeviceSettings) or STRICTEST
+        settings = self.get(SETTINGS, Settings) or STRICTEST
         pending = self.get(PENDING, list[Pending]) or []
         self.settings, waiting = changes.matured(settings, pending, elapsed_s=reading.elapsed_s)
         self.pending = list(waiting)
@@ -118,7 +118,7 @@ class Desk:
                 if reading.elapsed_s - mark.elapsed_s > _TOUCH_EVERY_S:
                     self._touch()
                 settings, pending = changes.matured(
-                    decode(sections.get(SETTINGS), DeviceSettings) or STRICTEST,
+                    decode(sections.get(SETTINGS), Settings) or STRICTEST,
                     decode(sections.get(PENDING), list[Pending]) or [],
                     elapsed_s=reading.elapsed_s,
                 )

@@ -15,7 +15,7 @@ from safelight.store.vault import StoreState
 
 if TYPE_CHECKING:
     from safelight.store.clock import Reading
-    from safelight.store.settings import DeviceSettings
+    from safelight.store.settings import Settings
     from safelight.store.store import Store
 
 SECTION: Final = "usage"
@@ -127,9 +127,7 @@ class Allowance:
         return Time(purpose, state, granted_s, left_s - granted_s, unconfirmed, StoreState.OK)
 
 
-def _left(
-    purpose: str, settings: DeviceSettings, usage: dict[str, _Usage], reading: Reading
-) -> tuple[TimeState, float, str]:
+def _left(purpose: str, settings: Settings, usage: dict[str, _Usage], reading: Reading) -> tuple[TimeState, float, str]:
     """State, seconds left, and the day that they are of."""
     zone = schedule.zone_of(settings.zone)
     today = schedule.local_day(reading.confirmed_s, zone).isoformat()

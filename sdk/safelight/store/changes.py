@@ -15,7 +15,7 @@ import msgspec
 from safelight.errors import UsageError
 from safelight.policy.layers import Layer
 from safelight.store.schedule import WEEKDAYS
-from safelight.store.settings import DeviceSettings, Relation, compare, difference, validated
+from safelight.store.settings import Relation, Settings, compare, difference, validated
 
 #: Set to this, a key goes back to its default, which is the strictest.
 UNSET: Final = None
@@ -57,7 +57,7 @@ class Pending(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     effective_s: float
 
 
-def patched(settings: DeviceSettings, patch: Mapping[str, Any]) -> DeviceSettings:
+def patched(settings: Settings, patch: Mapping[str, Any]) -> Settings:
     """The document with a patch applied.
 
     Raises:
@@ -121,7 +121,7 @@ def without(pending: Iterable[Pending], keys: Iterable[str]) -> list[Pending]:
 
 
 def split(
-    settings: DeviceSettings, patch: Mapping[str, Any], *, operator: Layer | None = None
+    settings: Settings, patch: Mapping[str, Any], *, operator: Layer | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A patch as (what loosens nothing and may be in force at once, what must wait).
 
@@ -142,15 +142,13 @@ def split(
     return at_once, {key: value for key, value in patch.items() if key not in at_once}
 
 
-def loosened(settings: DeviceSettings, patch: Mapping[str, Any], *, operator: Layer | None = None) -> tuple[str, ...]:
+def loosened(settings: Settings, patch: Mapping[str, Any], *, operator: Layer | None = None) -> tuple[str, ...]:
     """Names of what a patch makes looser (or moves both ways)."""
     steps = difference(settings, patched(settings, patch), operator=operator)
     return tuple(sorted(name for name, step in steps.items() if step in (-1, None)))
 
 
-def matured(
-    settings: DeviceSettings, pending: Iterable[Pending], *, elapsed_s: float
-) -> tuple[DeviceSettings, list[Pending]]:
+def matured(settings: Settings, pending: Iterable[Pending], *, elapsed_s: float) -> tuple[Settings, list[Pending]]:
     """The document with everything in force whose wait is over, and what still waits.
 
     A patch that no longer fits what was set meanwhile is dropped: what is in force stays.

@@ -18,7 +18,7 @@ from safelight.decision import Action, AgeBand
 from safelight.errors import UsageError
 from safelight.policy import Profile, Rules
 from safelight.policy.layers import Layer
-from safelight.policy.settings import ContactId, ProfileDocument, Settings, TrustedAdult
+from safelight.policy.profile_document import ContactId, ProfileDocument, TrustedAdult
 from safelight.store import schedule
 from safelight.store._cells import cell_words, cells_that_bind, raisable, rules_of
 
@@ -65,7 +65,7 @@ _YOUNG: Final = frozenset({AgeBand.UNDER_10, AgeBand.FROM_10_TO_12})
 _CONTRACTS: Final = frozenset({ConsentPurpose.PURCHASE, ConsentPurpose.REGISTRATION})
 
 
-class DeviceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
     """The document.
 
     Attributes:
@@ -74,8 +74,9 @@ class DeviceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, om
             a teenager.
         country: ISO 3166-1 alpha-2, for help.
         languages: BCP 47 tags, first choice first.
-        preset, guardian, child, known_contacts, trusted_adults: as in :class:`safelight.policy.settings.Settings`. What
-            the guardian permits, the child changes without anybody.
+        preset, guardian, child, known_contacts, trusted_adults: as in
+            :class:`safelight.policy.profile_document.ProfileDocument`. What the guardian permits, the child changes
+            without anybody.
         rules: ``<event>.<level>`` or ``<section>.<answer>`` to the action that is taken *at least*, e.g.
             ``{"receive.explicit": "HOLD", "site.match": "BLOCK"}``.
         zone: IANA time zone that windows, bedtimes and days are in.
@@ -123,10 +124,12 @@ class DeviceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, om
         return self.age_band if self.age_band is not None else AgeBand.UNKNOWN.value
 
     @property
-    def policy(self) -> Settings:
-        """The part that the rules are made of."""
-        return Settings(
-            profile=ProfileDocument(age_band=self.profile_band, country=self.country, languages=self.languages),
+    def document(self) -> ProfileDocument:
+        """The part that profile and rules are made of."""
+        return ProfileDocument(
+            age_band=self.profile_band,
+            country=self.country,
+            languages=self.languages,
             preset=self.preset,
             guardian=self.guardian,
             child=self.child,
@@ -145,7 +148,7 @@ class DeviceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, om
         Args:
             operator: the layer of whoever runs the app or makes the device.
         """
-        return rules_of(self.policy, operator, strictest=self.age_band is None, raises=self.raises)
+        return rules_of(self.document, operator, strictest=self.age_band is None, raises=self.raises)
 
     def consent_by(self, purpose: ConsentPurpose) -> ConsentBy:
         """Who must agree to the purpose."""
@@ -176,7 +179,7 @@ class DeviceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, om
         return {name: msgspec.to_builtins(getattr(self, name)) for name in self.__struct_fields__}
 
 
-STRICTEST: Final = DeviceSettings()
+STRICTEST: Final = Settings()
 """What counts when nothing has been set up, or what was set up cannot be believed."""
 
 
@@ -197,7 +200,7 @@ class Relation(str, Enum):
         return self in (Relation.LOOSER, Relation.MIXED)
 
 
-def compare(old: DeviceSettings, new: DeviceSettings, *, operator: Layer | None = None) -> Relation:
+def compare(old: Settings, new: Settings, *, operator: Layer | None = None) -> Relation:
     """How ``new`` compares with ``old``."""
     return relation_of(difference(old, new, operator=operator).values())
 
@@ -211,7 +214,7 @@ def relation_of(steps: Any) -> Relation:
     return Relation.TIGHTER if tighter else Relation.SAME
 
 
-def difference(old: DeviceSettings, new: DeviceSettings, *, operator: Layer | None = None) -> dict[str, int | None]:
+def difference(old: Settings, new: Settings, *, operator: Layer | None = None) -> dict[str, int | None]:
     """Name of each difference to -1 where ``new`` is looser, 1 where it is tighter, ``None`` for neither."""
     found: dict[str, int | None] = {}
     for name, step in _steps(old, new, operator):
@@ -220,9 +223,9 @@ def difference(old: DeviceSettings, new: DeviceSettings, *, operator: Layer | No
     return found
 
 
-def _steps(old: DeviceSettings, new: DeviceSettings, operator: Layer | None) -> Iterator[tuple[str, int | None]]:
+def _steps(old: Settings, new: Settings, operator: Layer | None) -> Iterator[tuple[str, int | None]]:
     before, after = (
-        cells_that_bind(one.policy, operator, strictest=one.age_band is None, raises=one.raises) for one in (old, new)
+        cells_that_bind(one.document, operator, strictest=one.age_band is None, raises=one.raises) for one in (old, new)
     )
     # A picture that may show a child is held for an adult where a teenager is asked: that protects the child in the
     # picture, and says nothing about which of the two holders of a device is protected more.
@@ -248,7 +251,7 @@ def _steps(old: DeviceSettings, new: DeviceSettings, operator: Layer | None) -> 
     yield "loosening_delay_h", _sign(new.loosening_delay_h - old.loosening_delay_h)
 
 
-def _minutes(settings: DeviceSettings, purpose: str) -> int:
+def _minutes(settings: Settings, purpose: str) -> int:
     minutes = settings.allowance_min(purpose)
     # No limit is more than any number of minutes in a day.
     return schedule.DAY_MIN + 1 if minutes is None else minutes
@@ -266,7 +269,7 @@ def _set_step(was: int, becomes: int) -> int | None:
     return 1 if becomes & ~was == 0 else None
 
 
-def validated(values: Mapping[str, Any]) -> DeviceSettings:
+def validated(values: Mapping[str, Any]) -> Settings:
     """A document from JSON-ready values.
 
     Raises:
@@ -274,7 +277,7 @@ def validated(values: Mapping[str, Any]) -> DeviceSettings:
     """
     message = ""
     try:
-        settings = msgspec.convert(dict(values), DeviceSettings)
+        settings = msgspec.convert(dict(values), Settings)
     except msgspec.ValidationError as error:
         message = str(error)
     if message:
@@ -283,11 +286,11 @@ def validated(values: Mapping[str, Any]) -> DeviceSettings:
     return settings
 
 
-def _check(settings: DeviceSettings) -> None:
+def _check(settings: Settings) -> None:
     if settings.schema != 1:
         raise UsageError(f"settings: got schema {settings.schema}, this version reads schema 1.")
     # The vocabulary of each field is the one of the type that it ends up in.
-    settings.policy.check()
+    settings.document.check()
     words = raisable()
     for key, action in settings.rules.items():
         if key not in words:

@@ -29,7 +29,7 @@ from safelight.store.consent import Consents
 from safelight.store.counters import Counters
 from safelight.store.holds import HoldLimits, Holds
 from safelight.store.pin import PinRecord
-from safelight.store.settings import DeviceSettings, Relation, compare
+from safelight.store.settings import Relation, Settings, compare
 from safelight.store.vault import StoreState, Vault, store_error
 
 _PIN: Final = "pin"
@@ -138,7 +138,7 @@ class Store:
         self._vault = Vault(path if path is not None else default_path(), keys=self._keys, anchor=self._anchor)
         self._desk = Desk(self._vault, clock if clock is not None else SystemClock())
         self._operator = operator
-        self._in_force: tuple[DeviceSettings, Rules] | None = None
+        self._in_force: tuple[Settings, Rules] | None = None
         self.consents = Consents(self)
         self.allowance = Allowance(self)
         self.holds = Holds(self, hold_limits if hold_limits is not None else HoldLimits())
@@ -152,11 +152,11 @@ class Store:
         return self.view().state
 
     @property
-    def settings(self) -> DeviceSettings:
+    def settings(self) -> Settings:
         """What is in force now; the strictest in any state but ``OK``."""
         return self.view().settings
 
-    def rules_in_force(self, settings: DeviceSettings | None = None) -> Rules:
+    def rules_in_force(self, settings: Settings | None = None) -> Rules:
         """The rules with what the settings tighten."""
         wanted = settings if settings is not None else self.settings
         kept = self._in_force
@@ -199,7 +199,7 @@ class Store:
             StoreError: the store cannot be written to.
         """
         pins.check_new_pin(pin)
-        changes.patched(DeviceSettings(), patch)
+        changes.patched(Settings(), patch)
         if replace:
             self._vault.replace()
         elif self._pin_record() is not None:

@@ -18,7 +18,7 @@ import nacl.utils
 from safelight.errors import UsageError
 from safelight.store import changes
 from safelight.store import pin as pins
-from safelight.store.settings import DeviceSettings, validated
+from safelight.store.settings import Settings, validated
 
 MAX_BYTES: Final = 256 * 1024
 _MAC_BYTES: Final = 32
@@ -31,7 +31,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     mac: bytes
 
 
-def export_settings(settings: DeviceSettings) -> tuple[bytes, str]:
+def export_settings(settings: Settings) -> tuple[bytes, str]:
     """The file's content (JSON), and the code without which it is not taken elsewhere."""
     code = pins.new_code()
     salt = nacl.utils.random(argon2id.SALTBYTES)
@@ -40,7 +40,7 @@ def export_settings(settings: DeviceSettings) -> tuple[bytes, str]:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n", code
 
 
-def import_settings(content: bytes, code: str) -> DeviceSettings:
+def import_settings(content: bytes, code: str) -> Settings:
     """The settings in a file.
 
     Raises:
@@ -60,7 +60,7 @@ def import_settings(content: bytes, code: str) -> DeviceSettings:
     return validated(document.settings)
 
 
-def patch_to(current: DeviceSettings, target: DeviceSettings) -> dict[str, Any]:
+def patch_to(current: Settings, target: Settings) -> dict[str, Any]:
     """The patch that turns one document into another, key by key."""
     patch: dict[str, Any] = {}
     old, new = current.to_dict(), target.to_dict()
