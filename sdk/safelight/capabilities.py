@@ -44,11 +44,11 @@ def capabilities() -> dict[str, Any]:
         "known_lists": "none is built in; signed ones can be installed (extra [lists]); a match names list and entry",
         "network": "none: no part of this build opens a connection",
         "reporting": "none: nothing leaves the device",
-        "keeps": "nothing: no picture, frame, thumbnail, embedding or text is stored",
+        "keeps": "no picture, frame, thumbnail, embedding or text, except bytes that a host gives to a hold because no "
+        "other copy exists: sealed, capped, erased in days; and what a family set up (docs/store.md)",
         "not_in_this_version": [
             "video clips and live video",
             "grooming text",
-            "guardian settings, holds and appeals",
             "reporting",
             "notices in languages other than English",
         ],

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from safelight.decision import Action, AgeBand, Decision, Event
 from safelight.errors import PinError, StoreError, UsageError
+from safelight.policy.layers import Layer
+from safelight.policy.sections import PictureRow, Sections
+from safelight.policy.table import picture_cell
 from safelight.store import (
     STRICTEST,
     ConsentState,
@@ -227,6 +230,77 @@ class TestTwoKeys:
         assert anchored.open().settings.age_band == "13_15"
         with pytest.raises(UsageError, match="set up already"):
             anchored.open().set_up({}, pin=PIN)
+
+
+class TestLayers:
+    """The documents of safelight.policy inside the store: presets, guardian's layer, the child's own, contacts."""
+
+    PERMIT: Any = {"permits": {"picture": [{"bands": ["13_15", "16_17"], "events": ["view"], "explicit": "NUDGE"}]}}  # noqa: RUF012
+    LOWER: Any = {"rules": {"picture": [{"bands": ["13_15"], "events": ["view"], "explicit": "NUDGE"}]}}  # noqa: RUF012
+    HIGHER: Any = {"rules": {"picture": [{"bands": ["13_15"], "events": ["view"], "explicit": "HOLD"}]}}  # noqa: RUF012
+
+    @pytest.mark.parametrize(
+        ("patch", "loosens"),
+        [
+            ({"preset": "light"}, True),
+            ({"guardian": LOWER}, True),
+            ({"guardian": HIGHER}, False),
+            ({"guardian": PERMIT}, True),
+            ({"child": HIGHER}, False),
+            ({"known_contacts": ["0123456789abcdef" * 2]}, True),
+            ({"trusted_adults": [{"id": "0123456789abcdef" * 2, "relation": "teacher"}]}, False),
+        ],
+    )
+    def test_each_is_compared_by_what_it_means(self, world: World, patch: dict[str, Any], loosens: bool) -> None:
+        store = world.set_up(age_band="13_15")
+        if loosens:
+            with pytest.raises(PinError):
+                store.propose(patch)
+            assert store.propose(patch, pin=PIN).pending is not None
+            world.clock.run(DAY_S)
+            undone = store.propose(dict.fromkeys(patch), pin=None)
+            assert undone.pending is None
+        else:
+            assert store.propose(patch).pending is None
+
+    def test_what_the_guardian_permits_the_child_changes_alone(self, world: World) -> None:
+        store = world.set_up(age_band="13_15", guardian=self.PERMIT)
+        cell = picture_cell("13_15", "view", "explicit", "adult_or_no_face")
+        assert store.propose({"child": self.LOWER}).pending is None
+        assert store.rules_in_force().table.effective[cell] == Action.NUDGE
+        assert store.propose({"child": self.HIGHER}).pending is None
+        assert store.rules_in_force().table.effective[cell] == Action.HOLD
+        assert store.propose({"child": self.LOWER}).pending is None
+        # Taking the permit away is tightening, and takes what was made of it along.
+        assert store.propose({"guardian": None}).pending is None
+        assert store.rules_in_force().table.effective[cell] == Action.BLUR
+
+    def test_what_nobody_permits_is_asked_for_in_vain(self, world: World) -> None:
+        store = world.set_up(age_band="13_15")
+        before = store.rules_in_force()
+        store.propose({"child": self.LOWER})
+        assert store.rules_in_force() == before
+
+    def test_a_childs_tightening_is_not_undone_by_anybody(self, world: World) -> None:
+        store = world.set_up(age_band="13_15")
+        store.propose({"child": self.HIGHER})
+        with pytest.raises(PinError):
+            store.propose({"child": None})
+
+    def test_an_operators_floor_holds(self, world: World) -> None:
+        floor = Layer(floors=Sections(picture=(PictureRow(bands=("13_15",), events=("view",), explicit="HOLD"),)))
+        store = world.set_up(age_band="13_15", guardian=self.LOWER)
+        guarded = Store(world.path, keys=world.keys, clock=world.clock, operator=floor)
+        cell = picture_cell("13_15", "view", "explicit", "adult_or_no_face")
+        assert guarded.rules_in_force().table.effective[cell] == Action.HOLD
+        assert store.rules_in_force().table.effective[cell] == Action.NUDGE
+
+    def test_a_device_handed_to_a_child_is_tightened_at_once(self, world: World) -> None:
+        store = world.set_up(age_band="adult")
+        for band in ("16_17", "unknown", "13_15", "10_12", "under_10"):
+            assert store.propose({"age_band": band}).pending is None
+        with pytest.raises(PinError):
+            store.propose({"age_band": "adult"})
 
 
 class TestPin:

@@ -81,6 +81,7 @@ def run_checks() -> list[Check]:
         Check("models", bool(usable and model_ids()), f"{len(model_ids())} built in, {usable} usable runtimes")
     )
     checks.append(_speed())
+    checks += _store()
     checks.append(
         Check(
             "network", None, "no part of Safelight opens a connection; `safelight capabilities` lists plug-ins that do"
@@ -99,6 +100,28 @@ def _builtin_data() -> Check:
             problems.append(str(error))
     detail = " ".join(problems) or f"{len(builtin_files())} files match the digests compiled in"
     return Check("built-in data", not problems, detail)
+
+
+def _store() -> list[Check]:
+    from safelight.store import Store, StoreState
+
+    with Store() as store:
+        health = store.health()
+    protection = f"key {health.key_provider} ({health.key_protection}), anchor {health.anchor}"
+    if health.anchor == "none":
+        protection += ": an old copy of the whole folder cannot be told from the newest"
+    if health.state is StoreState.NEW:
+        detail = "not set up, so the strictest settings; run: safelight setup"
+    elif health.state is not StoreState.OK:
+        detail = f"{health.state}: the strictest settings are in force; run: safelight policy show"
+    else:
+        parts = ["PIN set" if health.pin_set else "no PIN", f"{health.pending} waiting", f"{health.holds} held back"]
+        if health.unconfirmed_time:
+            parts.append("clock not confirmed: safelight policy confirm-time")
+        detail = ", ".join(parts)
+    # The strictest settings protect: what is wrong with the store is said, and does not make the device unready.
+    ok = True if health.state is StoreState.OK else None if health.state is StoreState.NEW else False
+    return [Check("store", ok, detail), Check("store protection", None, protection)]
 
 
 def _speed() -> Check:

@@ -17,9 +17,12 @@ from safelight.cli.completion import completion
 from safelight.cli.doctor import doctor
 from safelight.cli.hashes import hash_command, match
 from safelight.cli.helplines import helplines
+from safelight.cli.holds import holds
 from safelight.cli.keys import keys
 from safelight.cli.lists import lists
 from safelight.cli.models import models
+from safelight.cli.policy import policy
+from safelight.cli.setup import setup
 from safelight.errors import SafelightError, UsageError
 
 
@@ -28,7 +31,7 @@ from safelight.errors import SafelightError, UsageError
 def cli() -> None:
     """Keeps children safe on their own device: looks locally, decides, and shows the right words.
 
-    Nothing is uploaded and nothing is kept. Every command takes --json.
+    Nothing is uploaded, and no picture or text is kept unasked. Every command takes --json.
     """
 
 
@@ -39,10 +42,13 @@ cli.add_command(completion)
 cli.add_command(doctor)
 cli.add_command(hash_command)
 cli.add_command(helplines)
+cli.add_command(holds)
 cli.add_command(keys)
 cli.add_command(lists)
 cli.add_command(match)
 cli.add_command(models)
+cli.add_command(policy)
+cli.add_command(setup)
 
 
 def main() -> None:

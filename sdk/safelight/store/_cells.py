@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import msgspec
+
 from safelight.decision import Action, AgeBand
 from safelight.policy import Rules
 from safelight.policy.compare import strictness
+from safelight.policy.layers import Layer
+from safelight.policy.profile_document import ProfileDocument, effective
 from safelight.policy.sections import DocumentRow
 from safelight.policy.table import (
     ANSWERS,
@@ -41,28 +45,56 @@ def raisable() -> frozenset[str]:
     return frozenset({*_PICTURE_KEYS, *_ANSWER_KEYS})
 
 
-def band_cells(rules: Rules, band: AgeBand) -> tuple[int, ...]:
-    """What the rules come to for one band; a higher number protects more."""
-    return strictness(rules, band)
+Raises = tuple[tuple[str, Action], ...]
+"""Keys of :func:`raisable` and the action taken at least, whatever the band."""
 
 
-def rules_with(base: Rules, band: AgeBand | None, raises: tuple[tuple[str, Action], ...]) -> Rules:
-    """The base with some actions raised, and everything that must not be milder raised with them.
+def rules_of(document: ProfileDocument, operator: Layer | None, *, strictest: bool, raises: Raises) -> Rules:
+    """The rules in force, with everything that must not be milder raised with what ``raises`` raises.
 
     Args:
-        base: what is raised.
-        band: whose settings these are; ``None`` when nobody has said: then ``unknown`` gets the highest action that
-            any band has, everywhere.
-        raises: keys of :func:`raisable` to the action taken at least, whatever the band.
+        document: what guardian and child have chosen.
+        operator: of whoever runs the app or makes the device.
+        strictest: nobody has said who holds the device: then ``unknown`` gets the highest action that any band has.
+        raises: actions that are taken at least.
     """
-    documents = base.documents
-    if band is None:
-        documents = (DocumentRow((AgeBand.UNKNOWN.value,), "not_media", "hold"), *documents)
-    return Rules(base.id, base.version, _raised_table(base.table, band is None, raises), documents)
+    return _finished(_rules(document, operator), strictest, raises)
+
+
+def cells_that_bind(
+    document: ProfileDocument, operator: Layer | None, *, strictest: bool, raises: Raises
+) -> tuple[int, ...]:
+    """How strict the settings are for the person they name; higher protects more, in the order of :func:`cell_words`.
+
+    Where the guardian permits the child to go lower, the permit counts, whatever the child makes of it: using it
+    needs nobody, and giving it does. Everywhere else what is in force counts.
+    """
+    chosen = effective(document, operator=operator)
+    above = _rules(msgspec.structs.replace(document, child=Layer()), operator).table.actions
+    actions = bytes(
+        limit if limit < given else now
+        for now, given, limit in zip(chosen.rules.table.actions, above, chosen.child_limit, strict=True)
+    )
+    binding = Rules(
+        chosen.rules.id, chosen.rules.version, chosen.rules.table._replace(actions=actions), chosen.rules.documents
+    )
+    return strictness(_finished(binding, strictest, raises), AgeBand(document.age_band))
 
 
 @lru_cache(maxsize=64)
-def _raised_table(table: RulesTable, strictest: bool, raises: tuple[tuple[str, Action], ...]) -> RulesTable:
+def _rules(document: ProfileDocument, operator: Layer | None) -> Rules:
+    return effective(document, operator=operator).rules
+
+
+def _finished(rules: Rules, strictest: bool, raises: Raises) -> Rules:
+    documents = rules.documents
+    if strictest:
+        documents = (DocumentRow((AgeBand.UNKNOWN.value,), "not_media", "hold"), *documents)
+    return Rules(rules.id, rules.version, _raised_table(rules.table, strictest, raises), documents)
+
+
+@lru_cache(maxsize=256)
+def _raised_table(table: RulesTable, strictest: bool, raises: Raises) -> RulesTable:
     actions = bytearray(table.actions)
     if strictest:
         for cells in _situations():

@@ -13,13 +13,27 @@ from typing import Any, Final
 import msgspec
 
 from safelight.errors import UsageError
+from safelight.policy.layers import Layer
 from safelight.store.schedule import WEEKDAYS
 from safelight.store.settings import Relation, Settings, compare, difference, validated
 
 #: Set to this, a key goes back to its default, which is the strictest.
 UNSET: Final = None
 
-_PLAIN: Final = ("age_band", "country", "languages", "zone", "counters", "loosening_delay_h")
+#: Settings that are one value.
+PLAIN: Final = (
+    "age_band",
+    "country",
+    "languages",
+    "preset",
+    "guardian",
+    "child",
+    "known_contacts",
+    "trusted_adults",
+    "zone",
+    "counters",
+    "loosening_delay_h",
+)
 _NESTED: Final = ("rules", "allowance", "consent", "bedtime")
 
 NO_LIMIT: Final = "none"
@@ -52,7 +66,7 @@ def patched(settings: Settings, patch: Mapping[str, Any]) -> Settings:
     values = settings.to_dict()
     for key, value in patch.items():
         head, _, rest = key.partition(".")
-        if head in _PLAIN and not rest:
+        if head in PLAIN and not rest:
             if value is UNSET:
                 values.pop(head, None)
             else:
@@ -71,8 +85,8 @@ def patched(settings: Settings, patch: Mapping[str, Any]) -> Settings:
                 _set(values[head], rest, value if value is UNSET else dict.fromkeys(WEEKDAYS, _spans(value)))
         else:
             raise UsageError(
-                f"setting: got {key!r}, expected one of {', '.join(_PLAIN)}, rules.EVENT.LEVEL, allowance.PURPOSE, "
-                "windows.PURPOSE, windows.PURPOSE.WEEKDAY, bedtime, bedtime.WEEKDAY, consent.PURPOSE."
+                f"setting: got {key!r}, expected one of {', '.join(PLAIN)}, rules.EVENT.LEVEL, rules.SECTION.ANSWER, "
+                "allowance.PURPOSE, windows.PURPOSE, windows.PURPOSE.WEEKDAY, bedtime[.WEEKDAY], consent.PURPOSE."
             )
     return validated(values)
 
@@ -106,7 +120,9 @@ def without(pending: Iterable[Pending], keys: Iterable[str]) -> list[Pending]:
     return kept
 
 
-def split(settings: Settings, patch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split(
+    settings: Settings, patch: Mapping[str, Any], *, operator: Layer | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """A patch as (what loosens nothing and may be in force at once, what must wait).
 
     Key by key, because a guardian who tightens one thing and loosens another should not wait for the first.
@@ -114,21 +130,21 @@ def split(settings: Settings, patch: Mapping[str, Any]) -> tuple[dict[str, Any],
     Raises:
         UsageError: the patch as a whole, or a key of it, is not valid.
     """
-    if not compare(settings, patched(settings, patch)).loosens:
+    if not compare(settings, patched(settings, patch), operator=operator).loosens:
         return dict(patch), {}
     at_once: dict[str, Any] = {}
     so_far = settings
     for key, value in patch.items():
         following = patched(so_far, {key: value})
-        if not compare(so_far, following).loosens:
+        if not compare(so_far, following, operator=operator).loosens:
             at_once[key] = value
             so_far = following
     return at_once, {key: value for key, value in patch.items() if key not in at_once}
 
 
-def loosened(settings: Settings, patch: Mapping[str, Any]) -> tuple[str, ...]:
+def loosened(settings: Settings, patch: Mapping[str, Any], *, operator: Layer | None = None) -> tuple[str, ...]:
     """Names of what a patch makes looser (or moves both ways)."""
-    steps = difference(settings, patched(settings, patch))
+    steps = difference(settings, patched(settings, patch), operator=operator)
     return tuple(sorted(name for name, step in steps.items() if step in (-1, None)))
 
 

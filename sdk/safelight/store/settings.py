@@ -17,8 +17,10 @@ import msgspec
 from safelight.decision import Action, AgeBand
 from safelight.errors import UsageError
 from safelight.policy import Profile, Rules
+from safelight.policy.layers import Layer
+from safelight.policy.profile_document import ContactId, ProfileDocument, TrustedAdult
 from safelight.store import schedule
-from safelight.store._cells import band_cells, cell_words, raisable, rules_with
+from safelight.store._cells import cell_words, cells_that_bind, raisable, rules_of
 
 MIN_DELAY_H: Final = 1
 DEFAULT_DELAY_H: Final = 24
@@ -52,6 +54,11 @@ class ConsentBy(str, Enum):
         return str(self.value)
 
 
+# Whoever nobody has spoken for is protected as the youngest, and one of unknown age as a young teenager.
+_OLDER: Final[Mapping[str | None, int]] = {
+    None: 0, "under_10": 0, "10_12": 1, "13_15": 2, "unknown": 2, "16_17": 3, "adult": 4,
+}  # fmt: skip
+_UNSURE: Final = ".minor_or_unsure"
 _CONSENT_RANK: Final = {by: rank for rank, by in enumerate(ConsentBy)}
 _YOUNG: Final = frozenset({AgeBand.UNDER_10, AgeBand.FROM_10_TO_12})
 # A contract, or an account in one's name, is not a minor's alone in any country that the help directory covers.
@@ -67,6 +74,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
             a teenager.
         country: ISO 3166-1 alpha-2, for help.
         languages: BCP 47 tags, first choice first.
+        preset, guardian, child, known_contacts, trusted_adults: as in
+            :class:`safelight.policy.profile_document.ProfileDocument`. What the guardian permits, the child changes
+            without anybody.
         rules: ``<event>.<level>`` or ``<section>.<answer>`` to the action that is taken *at least*, e.g.
             ``{"receive.explicit": "HOLD", "site.match": "BLOCK"}``.
         zone: IANA time zone that windows, bedtimes and days are in.
@@ -84,6 +94,11 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
     age_band: str | None = None
     country: str | None = None
     languages: tuple[str, ...] = ("en",)
+    preset: str = "strict"
+    guardian: Layer = Layer()
+    child: Layer = Layer()
+    known_contacts: tuple[ContactId, ...] = ()
+    trusted_adults: tuple[TrustedAdult, ...] = ()
     rules: dict[str, str] = {}
     zone: str = "UTC"
     allowance: dict[str, int | None] = {}
@@ -96,19 +111,44 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
     @property
     def profile(self) -> Profile:
         """Who is protected; ``unknown`` where nobody has said."""
-        band = self.age_band if self.age_band is not None else AgeBand.UNKNOWN
-        return Profile(band, country=self.country, languages=self.languages)
+        return Profile(self.profile_band, country=self.country, languages=self.languages)
 
     @property
     def band(self) -> AgeBand:
         """The age band as a word."""
-        return AgeBand(self.age_band) if self.age_band is not None else AgeBand.UNKNOWN
+        return AgeBand(self.profile_band)
 
-    def effective_rules(self, base: Rules | None = None) -> Rules:
-        """The rules with what these settings tighten; never below the base anywhere."""
-        base = base if base is not None else Rules.default()
-        band = AgeBand(self.age_band) if self.age_band is not None else None
-        return rules_with(base, band, tuple(sorted((key, Action[action]) for key, action in self.rules.items())))
+    @property
+    def profile_band(self) -> str:
+        """The age band of the profile; ``unknown`` where nobody has said."""
+        return self.age_band if self.age_band is not None else AgeBand.UNKNOWN.value
+
+    @property
+    def document(self) -> ProfileDocument:
+        """The part that profile and rules are made of."""
+        return ProfileDocument(
+            age_band=self.profile_band,
+            country=self.country,
+            languages=self.languages,
+            preset=self.preset,
+            guardian=self.guardian,
+            child=self.child,
+            known_contacts=self.known_contacts,
+            trusted_adults=self.trusted_adults,
+        )
+
+    @property
+    def raises(self) -> tuple[tuple[str, Action], ...]:
+        """What ``rules`` says, in words of their own."""
+        return tuple(sorted((key, Action[action]) for key, action in self.rules.items()))
+
+    def effective_rules(self, operator: Layer | None = None) -> Rules:
+        """The rules that these settings come to.
+
+        Args:
+            operator: the layer of whoever runs the app or makes the device.
+        """
+        return rules_of(self.document, operator, strictest=self.age_band is None, raises=self.raises)
 
     def consent_by(self, purpose: ConsentPurpose) -> ConsentBy:
         """Who must agree to the purpose."""
@@ -160,9 +200,9 @@ class Relation(str, Enum):
         return self in (Relation.LOOSER, Relation.MIXED)
 
 
-def compare(old: Settings, new: Settings, *, base: Rules | None = None) -> Relation:
+def compare(old: Settings, new: Settings, *, operator: Layer | None = None) -> Relation:
     """How ``new`` compares with ``old``."""
-    return relation_of(difference(old, new, base=base).values())
+    return relation_of(difference(old, new, operator=operator).values())
 
 
 def relation_of(steps: Any) -> Relation:
@@ -174,20 +214,28 @@ def relation_of(steps: Any) -> Relation:
     return Relation.TIGHTER if tighter else Relation.SAME
 
 
-def difference(old: Settings, new: Settings, *, base: Rules | None = None) -> dict[str, int | None]:
+def difference(old: Settings, new: Settings, *, operator: Layer | None = None) -> dict[str, int | None]:
     """Name of each difference to -1 where ``new`` is looser, 1 where it is tighter, ``None`` for neither."""
     found: dict[str, int | None] = {}
-    for name, step in _steps(old, new, base):
+    for name, step in _steps(old, new, operator):
         if step != 0:
             found[name] = step
     return found
 
 
-def _steps(old: Settings, new: Settings, base: Rules | None) -> Iterator[tuple[str, int | None]]:
-    before = band_cells(old.effective_rules(base), old.band)
-    after = band_cells(new.effective_rules(base), new.band)
+def _steps(old: Settings, new: Settings, operator: Layer | None) -> Iterator[tuple[str, int | None]]:
+    before, after = (
+        cells_that_bind(one.document, operator, strictest=one.age_band is None, raises=one.raises) for one in (old, new)
+    )
+    # A picture that may show a child is held for an adult where a teenager is asked: that protects the child in the
+    # picture, and says nothing about which of the two holders of a device is protected more.
+    skip = _UNSURE if (old.band is AgeBand.ADULT) != (new.band is AgeBand.ADULT) else None
     for name, was, becomes in zip(cell_words(), before, after, strict=True):
-        yield name, _sign(becomes - was)
+        if skip is None or not name.endswith(skip):
+            yield name, _sign(becomes - was)
+    yield "age_band", _sign(_OLDER[old.age_band] - _OLDER[new.age_band])
+    for contact in sorted({*old.known_contacts, *new.known_contacts}):
+        yield f"known_contacts.{contact}", (contact in old.known_contacts) - (contact in new.known_contacts)
     for word in ConsentPurpose:
         yield f"consent.{word}", _sign(_CONSENT_RANK[new.consent_by(word)] - _CONSENT_RANK[old.consent_by(word)])
     purposes = {*old.allowance, *old.windows, *new.allowance, *new.windows, schedule.ANY}
@@ -242,7 +290,7 @@ def _check(settings: Settings) -> None:
     if settings.schema != 1:
         raise UsageError(f"settings: got schema {settings.schema}, this version reads schema 1.")
     # The vocabulary of each field is the one of the type that it ends up in.
-    _ = settings.profile
+    settings.document.check()
     words = raisable()
     for key, action in settings.rules.items():
         if key not in words:

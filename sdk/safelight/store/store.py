@@ -16,6 +16,7 @@ import msgspec
 from safelight.errors import PinError, StoreError, UsageError
 from safelight.keys import FileKeyProvider, KeyProvider
 from safelight.policy import Rules
+from safelight.policy.layers import Layer
 from safelight.store import changes, transfer
 from safelight.store import clock as clocks
 from safelight.store import pin as pins
@@ -107,7 +108,7 @@ class Store:
         anchor: see :mod:`safelight.store.anchor`; none when left out, and then an old copy of the whole folder
             cannot be told from the newest.
         clock: the machine's when left out.
-        rules: what settings tighten; the built-in rules when left out.
+        operator: the layer of whoever runs the app or makes the device (:func:`safelight.policy.layers.read_operator`).
         hold_limits: bounds for what is kept back.
 
     Example:
@@ -129,14 +130,14 @@ class Store:
         keys: KeyProvider | None = None,
         anchor: Anchor | None = None,
         clock: Clock | None = None,
-        rules: Rules | None = None,
+        operator: Layer | None = None,
         hold_limits: HoldLimits | None = None,
     ) -> None:
         self._keys = keys if keys is not None else FileKeyProvider()
         self._anchor = anchor if anchor is not None else NoAnchor()
         self._vault = Vault(path if path is not None else default_path(), keys=self._keys, anchor=self._anchor)
         self._desk = Desk(self._vault, clock if clock is not None else SystemClock())
-        self._rules = rules if rules is not None else Rules.default()
+        self._operator = operator
         self._in_force: tuple[Settings, Rules] | None = None
         self.consents = Consents(self)
         self.allowance = Allowance(self)
@@ -160,7 +161,7 @@ class Store:
         wanted = settings if settings is not None else self.settings
         kept = self._in_force
         if kept is None or kept[0] != wanted:
-            kept = self._in_force = (wanted, wanted.effective_rules(self._rules))
+            kept = self._in_force = (wanted, wanted.effective_rules(self._operator))
         return kept[1]
 
     def health(self) -> StoreHealth:
@@ -232,11 +233,19 @@ class Store:
         """
         if not patch:
             raise UsageError("settings: got nothing to change; name at least one setting.")
-        _, waits = changes.split(self.settings, patch)
+        _, waits = changes.split(self.settings, patch, operator=self._operator)
         if waits:
             self.check_pin(pin)
         with self.work(create=True) as work:
             return self._ask(work, patch, known_new=False, authorised=bool(waits))
+
+    def would_loosen(self, patch: Mapping[str, Any]) -> bool:
+        """Whether a change needs the PIN and the wait, in part or as a whole. Changes nothing.
+
+        Raises:
+            UsageError: as :meth:`propose`.
+        """
+        return bool(changes.split(self.settings, patch, operator=self._operator)[1])
 
     def pending(self) -> tuple[PendingChange, ...]:
         """Loosenings that wait, the next first. On the child's screen too."""
@@ -419,8 +428,8 @@ class Store:
 
     def _ask(self, work: Work, patch: Mapping[str, Any], *, known_new: bool, authorised: bool) -> Change:
         before = work.settings
-        relation = compare(before, changes.patched(before, patch), base=self._rules)
-        at_once, waits = (dict(patch), {}) if known_new else changes.split(before, patch)
+        relation = compare(before, changes.patched(before, patch), operator=self._operator)
+        at_once, waits = (dict(patch), {}) if known_new else changes.split(before, patch, operator=self._operator)
         if waits and not authorised:
             # Another process tightened meanwhile, so that this now loosens.
             raise PinError("PIN: got none, expected the guardian's; the settings changed meanwhile.")
@@ -434,7 +443,7 @@ class Store:
             waiting = Pending(
                 id=secrets.token_hex(4),
                 patch=waits,
-                loosens=changes.loosened(work.settings, waits),
+                loosens=changes.loosened(work.settings, waits, operator=self._operator),
                 asked_s=work.reading.confirmed_s,
                 effective_s=work.reading.elapsed_s + delay_s,
             )

@@ -16,6 +16,7 @@ import nacl.pwhash.argon2id as argon2id
 import nacl.utils
 
 from safelight.errors import UsageError
+from safelight.store import changes
 from safelight.store import pin as pins
 from safelight.store.settings import Settings, validated
 
@@ -63,7 +64,7 @@ def patch_to(current: Settings, target: Settings) -> dict[str, Any]:
     """The patch that turns one document into another, key by key."""
     patch: dict[str, Any] = {}
     old, new = current.to_dict(), target.to_dict()
-    for name in ("age_band", "country", "languages", "zone", "counters", "loosening_delay_h"):
+    for name in changes.PLAIN:
         if old[name] != new[name]:
             patch[name] = new[name]
     for name in ("rules", "consent", "bedtime", "allowance"):
