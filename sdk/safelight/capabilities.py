@@ -10,10 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 from safelight._build import build_info
-from safelight.decision import Action, AgeBand, Event, FindingKind
+from safelight.controls import coverage
+from safelight.decision import Action, AgeBand, Event, FindingKind, State
 from safelight.detect.plugins import installed_plugins
 from safelight.detect.tiers import load_tiers
-from safelight.errors import ModelError
+from safelight.errors import DataError, ModelError
 from safelight.media import available_formats
 from safelight.notices import load_builtin
 from safelight.policy import Rules
@@ -46,6 +47,7 @@ def capabilities() -> dict[str, Any]:
         "reporting": "none: nothing leaves the device",
         "keeps": "no picture, frame, thumbnail, embedding or text, except bytes that a host gives to a hold because no "
         "other copy exists: sealed, capped, erased in days; and what a family set up (docs/store.md)",
+        "coverage": _coverage(),
         "not_in_this_version": [
             "video clips and live video",
             "grooming text",
@@ -53,6 +55,13 @@ def capabilities() -> dict[str, Any]:
             "notices in languages other than English",
         ],
     }
+
+
+def _coverage() -> dict[str, Any]:
+    try:
+        return coverage()
+    except DataError:
+        return {"state": State.UNVERIFIED.value}
 
 
 def _tiers() -> dict[str, list[str]]:

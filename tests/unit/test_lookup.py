@@ -327,6 +327,19 @@ def test_what_was_typed_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     assert sentinel.encode() not in words_list([sentinel])
 
 
+def test_the_trigger_kit_reaches_every_answer() -> None:
+    from safelight.testing import TestMode, conversation, nudity, query_match, site_match
+
+    with Guard(Profile("10_12"), detectors=(), test_mode=TestMode(query_match(), site_match(), nudity(0.9))) as guard:
+        decision = guard.check_query("how to draw a horse")
+        assert (decision.action, decision.reasons) == (Action.BLOCK, ("SITE_MATCH", "QUERY_MATCH"))
+        assert decision.test_mode
+        assert guard.check_query("childline").action is Action.ALLOW, "not even the kit blocks help"
+    assert conversation("danger").label is Label.DANGER
+    with pytest.raises(UsageError, match="expected one of calm, watch, warn, danger"):
+        conversation("none")
+
+
 # The list that ships --------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from safelight.cli.output import console, print_json
@@ -20,9 +22,30 @@ def capabilities(as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)
+    covered = values.pop("coverage")
     for name, value in values.items():
         table.add_row(name.replace("_", " "), _plain(value))
     console().print(table)
+    _print_coverage(covered)
+
+
+def _print_coverage(covered: dict[str, Any]) -> None:
+    """Levers and principles with the controls that serve them; a principle without one with the reason."""
+    from rich.table import Table
+
+    if "state" in covered:
+        console().print(f"\ncoverage: {covered['state']}; reinstall safelight.")
+        return
+    gaps = {(gap["framework"], gap["principle"]): gap["why"] for gap in covered.pop("gaps")}
+    for framework, rows in covered.items():
+        table = Table(
+            title=framework.replace("_", " "), title_justify="left", box=None, pad_edge=False, show_header=False
+        )
+        for number, controls in rows.items():
+            gap = gaps.get((framework, number))
+            table.add_row(number, ", ".join(controls) if gap is None else f"gap: {gap}")
+        console().print()
+        console().print(table)
 
 
 def _plain(value: object) -> str:

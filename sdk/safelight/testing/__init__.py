@@ -31,7 +31,8 @@ class TestMode:
     """Findings that a guard adds to every check, in test mode only.
 
     Args:
-        findings: made with :func:`nudity`, :func:`subject`, :func:`known_match` or :func:`state`.
+        findings: made with :func:`nudity`, :func:`subject`, :func:`known_match`, :func:`conversation`,
+            :func:`query_match`, :func:`site_match` or :func:`state`.
     """
 
     __test__ = False  # not a test class, whatever pytest makes of the name
@@ -61,6 +62,28 @@ def subject(p_under_18: float) -> Finding:
 def known_match() -> Finding:
     """A known-list match."""
     return Finding(FindingKind.KNOWN, State.OK, Label.MATCH, 1.0, TRIGGER_MODEL)
+
+
+def conversation(label: Label | str) -> Finding:
+    """A conversation that is ``calm``, ``watch``, ``warn`` or ``danger``.
+
+    Raises:
+        UsageError: another label.
+    """
+    labels = (Label.CALM, Label.WATCH, Label.WARN, Label.DANGER)
+    if label not in labels:
+        raise UsageError(f"conversation: got {str(label)!r}, expected one of {', '.join(labels)}.")
+    return Finding(FindingKind.CONVERSATION, State.OK, Label(label), 1.0, TRIGGER_MODEL)
+
+
+def query_match() -> Finding:
+    """A search word that is on a list."""
+    return Finding(FindingKind.QUERY, State.OK, Label.MATCH, 1.0, TRIGGER_MODEL)
+
+
+def site_match() -> Finding:
+    """A site that is on a list."""
+    return Finding(FindingKind.SITE, State.OK, Label.MATCH, 1.0, TRIGGER_MODEL)
 
 
 def state(name: State | str) -> Finding:
