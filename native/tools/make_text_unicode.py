@@ -57,6 +57,8 @@ REGIONAL = re.compile(r"REGIONAL INDICATOR SYMBOL LETTER ([A-Z])$")
 # Variants that writers of Arabic exchange freely.
 ARABIC = {0x0649: 0x064A, 0x06CC: 0x064A, 0x0629: 0x0647, 0x06A9: 0x0643, 0x0671: 0x0627, 0x06C1: 0x0647}
 APOSTROPHES = (0x0060, 0x00B4, 0x02B9, 0x02BB, 0x02BC, 0x02BD, 0x2018, 0x2019, 0x201B, 0x2032, 0xFF07)
+# What NFKC makes a sigma or an entry of a list, but what is read as a Latin letter.
+READ_AS = {0x03F2: "c", 0x03F9: "c"}
 # Lookalikes that confusables.txt does not list because they look alike only in small letters or in a hurry.
 LOOKALIKES = {
     "η": "n",
@@ -185,6 +187,8 @@ def fold_of(ucd: Ucd, point: int) -> list[int]:
         return [0x27]
     if point in ucd.ignorable or point in ucd.skin_tone or ucd.category.get(point) in ("Cc", "Cf"):
         return []
+    if point in READ_AS:
+        return [ord(READ_AS[point])]
     name = ucd.name.get(point, "")
     for pattern, form in ((ENCLOSED, "{}"), (REGIONAL, " {} ")):
         found = pattern.match(name)

@@ -31,6 +31,7 @@ TLDS_WITH_PATH = _words("me it de es in to so be is at no us my co ly gl")
 UNITS = _words("st nd rd th x k m f w h s am pm uhr hs hrs min mins yo y yr yrs j ans anni anos jahre jaar lat yas")
 TIME_UNITS = _words("am pm h hs hrs uhr")
 LEET = {"0": "o", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s", "!": "i", "|": "l", "€": "e"}
+MAYBE_L = "\ue000"  # stands for such an I up to word(); the character itself is read as U+FFFD
 SINGLE_LEET = "013457@$"
 LAUGHS = {"ha", "ah", "he", "eh", "hi", "ih", "ja", "aj", "je", "ej", "rs", "sr", "xa", "ax", "ka", "ak"}
 HIDDEN = ((0xAD, 0xAD), (0x200B, 0x200B), (0x202A, 0x202E), (0x2060, 0x2064), (0x2066, 0x2069), (0xE0000, 0xE0FFF))
@@ -103,7 +104,7 @@ def load() -> Data:
             data.latin[chr(points[0])] = row[2]
         elif row[0] == "K":
             data.kana[chr(points[0]) + chr(points[1])] = chr(int(row[2], 16))
-    data.classes |= dict.fromkeys(range(0x30, 0x3A), "D") | {0x20: "S", 0x0A: "N", 0x27: "Q"}
+    data.classes |= {ord(MAYBE_L): "L"} | dict.fromkeys(range(0x30, 0x3A), "D") | {0x20: "S", 0x0A: "N", 0x27: "Q"}
     for kind, name, items in _rows("emoji.tsv"):
         (data.emoji if kind == "emoji" else data.emoticons).update(dict.fromkeys(items.split(" "), name))
     exact: dict[str, dict[int, list[str]]] = {}
@@ -217,8 +218,9 @@ class _Message:
         return self.kind(c) != "" and self.kind(c) in LETTERS
 
     def known(self, word: str) -> bool:
-        word = self.collapse(word)
-        return word in self.data.exact or word in self.data.prefix or self.explicit(word)
+        word = self.collapse(word.replace(MAYBE_L, "i"))
+        data = self.data
+        return word in data.exact or word in data.prefix or word in data.votes or self.explicit(word)
 
     def explicit(self, text: str) -> bool:
         return siphash(self.data.key, text.encode()) in self.data.explicit
@@ -239,13 +241,13 @@ class _Message:
         out: list[str] = []
         self.upper = self.cased = 0
         for at, c in enumerate(text):
-            if 0xD800 <= ord(c) <= 0xDFFF:
+            if 0xD800 <= ord(c) <= 0xDFFF or c == MAYBE_L:
                 c = "\ufffd"
                 self.flags.add("invalid")
             before, after = text[at - 1] if at else "", text[at + 1] if at + 1 < len(text) else ""
-            # A capital I between small letters is meant to be read as an l.
-            meant_as_l = c == "I" and "a" <= before <= "z" and "a" <= after <= "z"
-            folded = "l" if meant_as_l else self.data.fold.get(ord(c), c)
+            # A capital I between small letters may be meant as an l: word() looks which of the two is a word.
+            maybe_l = c == "I" and "a" <= before <= "z" and "a" <= after <= "z"
+            folded = MAYBE_L if maybe_l else self.data.fold.get(ord(c), c)
             self.upper += ord(c) in self.data.upper
             self.cased += folded != "" and self.is_letter(folded[0])
             if any(first <= ord(c) <= last for first, last in HIDDEN):
@@ -376,7 +378,11 @@ class _Message:
         if self.url(text):
             return None
         if self.user(text):
-            return self.emit("USER")
+            if len(text) > 3 or not self.known(self.leet(text)):
+                return self.emit("USER")
+            self.flags.add("leet")
+            self.word(self.leet(text))
+            return None
         if self.money(text):
             return self.emit("MONEY")
         if self.time(text):
@@ -484,9 +490,18 @@ class _Message:
         return self.is_letter(c) or self.kind(c) == "D"
 
     def leet(self, text: str) -> str:
+        """Digits and signs as letters; where 1, ! and | may be an i or an l, what makes a word."""
+        choices = [self.leet_as(text, None)]
+        if set(text) & set("1!|") and not self.known(choices[0]):
+            choices = [choice for letter in "li" if self.known(choice := self.leet_as(text, letter))] or choices
+        return choices[0]
+
+    def leet_as(self, text: str, letter: str | None) -> str:
         out = ""
         for at, c in enumerate(text):
-            if c == "1":
+            if letter is not None and c in "1!|":
+                out += letter
+            elif c == "1":
                 after = text[at + 1] if at + 1 < len(text) else ""
                 vowel = (out[-1] if out else after) in tuple("aeiou")
                 out += "l" if vowel else "i"
@@ -521,7 +536,7 @@ class _Message:
         elif self.letters(leet) == len(leet) and self.known(leet):
             self.flags.add("leet")
             self.word(leet)
-        elif trail >= 2:
+        elif trail >= 2 and not (trail == 2 and len(text) >= 4 and all(c in "03457" for c in text[-2:])):
             self.flags |= {"leet"} if self.leet(text[:-trail]) != text[:-trail] else set()
             self.word(self.leet(text[:-trail]))
             self.number(text[-trail:])
@@ -535,6 +550,10 @@ class _Message:
         self.emit("AGE" if len(digits) <= 2 and 8 <= int(digits) <= 17 else "NUM")
 
     def word(self, text: str) -> None:
+        if MAYBE_L in text:
+            as_i, as_l = text.replace(MAYBE_L, "i"), text.replace(MAYBE_L, "l")
+            text = as_l if self.known(as_l) and not self.known(as_i) else as_i
+            self.flags |= {"lookalike"} if text == as_l else set()
         for at in range(2, len(text)):
             if text[at] == text[at - 1] == text[at - 2] and self.is_letter(text[at]):
                 self.flags.add("stretched")

@@ -24,6 +24,10 @@ bool one_of(char kind, const char* kinds) noexcept {
   return false;
 }
 
+// A capital I between small letters, which may be meant as an l: word() looks which of the two is a word. The
+// character itself (of the private use area) is read as U+FFFD.
+constexpr char32_t kMaybeL = 0xE000;
+
 bool is_letter(char kind) noexcept { return one_of(kind, "LAVOM"); }
 bool is_solid(char kind) noexcept { return one_of(kind, "HKT"); }
 bool is_wordy(char kind) noexcept { return kind == 'D' || is_letter(kind); }
@@ -163,7 +167,7 @@ std::uint64_t hash_of(const char32_t* text, std::size_t length) noexcept {
   return hash;
 }
 
-char kind_of(char32_t c) noexcept { return character(c).kind; }
+char kind_of(char32_t c) noexcept { return c == kMaybeL ? 'L' : character(c).kind; }
 
 // A word with runs of a letter as one, cut at kMaxWord.
 struct Short {
@@ -171,24 +175,27 @@ struct Short {
   std::size_t length = 0;
 };
 
-Short collapse(const char32_t* text, std::size_t length) noexcept {
+Short collapse(const char32_t* text, std::size_t length, char32_t maybe_l = U'i') noexcept {
   Short out;
+  char32_t before = 0;
   for (std::size_t i = 0; i < length && out.length < kMaxWord; ++i) {
-    if (i == 0 || text[i] != text[i - 1] || !is_letter(kind_of(text[i]))) {
-      out.word[out.length++] = text[i];
+    const char32_t c = text[i] == kMaybeL ? maybe_l : text[i];
+    if (i == 0 || c != before || !is_letter(kind_of(c))) {
+      out.word[out.length++] = c;
     }
+    before = c;
   }
   return out;
 }
 
 bool in_lexicon(const Short& word) noexcept {
   const std::uint64_t hash = hash_of(word.word.data(), word.length);
-  return exact_word(hash) != nullptr || word_stem(hash) != nullptr;
+  return exact_word(hash) != nullptr || word_stem(hash) != nullptr || votes(hash) != 0;
 }
 
-// Exactly a word or a stem of the lexicon, or a word of the keyed list.
-bool known(const char32_t* text, std::size_t length) noexcept {
-  const Short word = collapse(text, length);
+// Exactly a word or a stem of the lexicon, a word that votes for a language, or a word of the keyed list.
+bool known(const char32_t* text, std::size_t length, char32_t maybe_l = U'i') noexcept {
+  const Short word = collapse(text, length, maybe_l);
   return in_lexicon(word) || explicit_text(word.word.data(), word.length);
 }
 
@@ -218,19 +225,34 @@ char32_t leet_letter(char32_t c) noexcept {
   }
 }
 
-// The text with digits and signs as the letters that they stand for; returns whether any changed.
-bool leet(const char32_t* text, std::size_t length, char32_t* out) noexcept {
-  bool changed = false;
+// The text with digits and signs as letters; 1, ! and | as `letter`, or by their neighbours when it is 0.
+void leet_as(const char32_t* text, std::size_t length, char32_t letter, char32_t* out) noexcept {
   for (std::size_t i = 0; i < length; ++i) {
-    if (text[i] == U'1') {
+    if (letter != 0 && is_sign(text[i], "1!|")) {
+      out[i] = letter;
+    } else if (text[i] == U'1') {
       const char32_t beside = i > 0 ? out[i - 1] : (i + 1 < length ? text[i + 1] : 0);
       out[i] = is_vowel(beside) ? U'l' : U'i';
     } else {
       out[i] = leet_letter(text[i]);
     }
-    changed = changed || out[i] != text[i];
   }
-  return changed;
+}
+
+// The same, where 1, ! and | are an i or an l as it makes a word; returns whether anything changed.
+bool leet(const char32_t* text, std::size_t length, char32_t* out) noexcept {
+  leet_as(text, length, 0, out);
+  const bool ambiguous = std::any_of(text, text + length, [](char32_t c) { return is_sign(c, "1!|"); });
+  if (ambiguous && !known(out, length)) {
+    leet_as(text, length, U'l', out);
+    if (!known(out, length)) {
+      leet_as(text, length, U'i', out);
+      if (!known(out, length)) {
+        leet_as(text, length, 0, out);
+      }
+    }
+  }
+  return !std::equal(text, text + length, out);
 }
 
 std::size_t count_letters(const char* kinds, std::size_t length) noexcept {
@@ -291,16 +313,15 @@ class Reader {
   void fold() noexcept {
     for (std::size_t at = 0; at < input_length_; ++at) {
       char32_t c = input_[at];
-      if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF)) {
+      if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF) || c == kMaybeL) {
         c = kReplacement;
         flags_ |= kInvalid;
       }
       const Character& row = character(c);
       const char32_t* folded = &c;
       std::size_t length = 1;
-      constexpr char32_t kEl = U'l';
       if (c == U'I' && at > 0 && at + 1 < input_length_ && is_small(input_[at - 1]) && is_small(input_[at + 1])) {
-        folded = &kEl;
+        folded = &kMaybeL;
       } else if (row.folded_length != kIdentity) {
         folded = folded_at(row.folded_at);
         length = row.folded_length;
@@ -533,7 +554,7 @@ class Reader {
       return;
     }
     if (is_user(view)) {
-      emit(OwnClass::kUser);
+      user(view);
     } else if (is_money(view)) {
       emit(OwnClass::kMoney);
     } else if (is_time(view)) {
@@ -650,6 +671,20 @@ class Reader {
              std::find(view.text + at + 1, view.text + view.length, U'.') != view.text + view.length;
     }
     return view.length >= 7 && view.text[view.length - 5] == U'#' && count_digits(view.kind + view.length - 4, 4) == 4;
+  }
+
+  // A short name after the sign may be a word in disguise.
+  void user(const View& view) noexcept {
+    std::array<char32_t, 3> as_word{};
+    if (view.length <= as_word.size()) {
+      leet(view.text, view.length, as_word.data());
+      if (known(as_word.data(), view.length)) {
+        flags_ |= kLeet;
+        word(as_word.data(), view.length);
+        return;
+      }
+    }
+    emit(OwnClass::kUser);
   }
 
   static bool is_money(View view) noexcept {
@@ -782,7 +817,8 @@ class Reader {
     } else if (all_letters(plain_text, view.length) && known(plain_text, view.length)) {
       flags_ |= kLeet;
       word(plain_text, view.length);
-    } else if (trail >= 2) {
+    } else if (trail >= 2 && !(trail == 2 && view.length >= 4 && is_sign(view.text[view.length - 1], "03457") &&
+                               is_sign(view.text[view.length - 2], "03457"))) {
       const std::size_t stem = view.length - trail;
       flags_ |= leet(view.text, stem, plain_text) ? kLeet : 0U;
       word(plain_text, stem);
@@ -810,12 +846,18 @@ class Reader {
   }
 
   void word(const char32_t* text, std::size_t length) noexcept {
+    char32_t maybe_l = U'i';
+    if (std::find(text, text + length, kMaybeL) != text + length && known(text, length, U'l') && !known(text, length)) {
+      maybe_l = U'l';
+      flags_ |= kLookalike;
+    }
+    const auto letter = [&](std::size_t at) noexcept { return text[at] == kMaybeL ? maybe_l : text[at]; };
     for (std::size_t at = 2; at < length; ++at) {
-      if (text[at] == text[at - 1] && text[at] == text[at - 2] && is_letter(kind_of(text[at]))) {
+      if (letter(at) == letter(at - 1) && letter(at) == letter(at - 2) && is_letter(kind_of(text[at]))) {
         flags_ |= kStretched;
       }
     }
-    const Short brief = collapse(text, length);
+    const Short brief = collapse(text, length, maybe_l);
     const auto& w = brief.word;
     if (length >= 3 && brief.length == 1 && (w[0] == U'k' || w[0] == U'w')) {
       emit(OwnClass::kLaugh);
