@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
     from types import TracebackType
 
+    from safelight.chat import Conversation
+    from safelight.detect.conversation import StageScorer
+    from safelight.detect.grooming import GroomingDetector
     from safelight.detect.known import KnownDetector, KnownLook, ListStatus
     from safelight.keys import KeyProvider
     from safelight.lists import HashAppeal, ListStore
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("safelight")
 
 _ISOLATION = ("none", "process")
+_CONTACTS = {"unknown": "unknown", "known": "child"}  # who knows the contact, when nothing more is said
 
 _SHORT_SIDE_PX = 256  # no built-in model reads a larger picture, so a large JPEG is decoded at reduced scale
 
@@ -166,6 +170,8 @@ class Guard:
                 )
             else:
                 self._second_look = lambda: (VisionDetector("full", runtime=runtime), *self._detectors[1:])
+        self._grooming: GroomingDetector | None = None
+        self._runtime = runtime
         self._test_mode = test_mode
         self._today = today or _utc_today
         self._query_lists = query_lists
@@ -403,6 +409,45 @@ class Guard:
         """:meth:`check_url` for asyncio. It takes microseconds, and runs where it is called."""
         return self.check_url(url)
 
+    def conversation(
+        self, contact: str = "unknown", *, trust: str | None = None, scorer: StageScorer | None = None
+    ) -> Conversation:
+        """Start judging the messages of one contact.
+
+        Args:
+            contact: ``unknown``, or ``known`` to the protected person.
+            trust: who knows the contact, when more is known than that: ``unknown``, ``child`` or ``guardian``. It is
+                context, never absolution: a threat or several serious stages count whoever they come from.
+            scorer: what scores messages, instead of the built-in model.
+
+        Returns:
+            A conversation: ``add`` messages as they come, ``close`` it to forget them.
+
+        Raises:
+            UsageError: an unknown word.
+            ClosedError: after :meth:`close`.
+        """
+        from safelight.chat import Conversation
+        from safelight.detect.conversation import ConversationRules, ConversationTracker
+        from safelight.detect.grooming import GroomingDetector
+
+        self._require_open()
+        if contact not in _CONTACTS:
+            raise UsageError(f"contact: got {contact!r}, expected {' or '.join(_CONTACTS)}.")
+        rules = ConversationRules()
+        if scorer is None:
+            with self._executor_lock:
+                if self._grooming is None:
+                    self._grooming = GroomingDetector(runtime=self._runtime)
+            scorer, rules = self._grooming, self._grooming.rules
+        tracker = ConversationTracker(scorer, trust=trust if trust is not None else _CONTACTS[contact], rules=rules)
+
+        def decided(findings: tuple[Finding, ...], started: float) -> Decision:
+            self._require_open()
+            return self._decide(self._with_trigger(findings), Event.MESSAGE, started)
+
+        return Conversation(tracker, decided)
+
     def help(self, *, audiences: Sequence[str] = ("child", "crisis")) -> tuple[HelpService, ...]:
         """Services for the profile's country and languages. Works after :meth:`close` too: help is never blocked."""
         return find_help(
@@ -473,6 +518,8 @@ class Guard:
             detector.close()
         if self._known is not None:
             self._known.close()
+        if self._grooming is not None:
+            self._grooming.close()
         if self._owns_store and self._store is not None:
             self._store.close()
 

@@ -11,6 +11,7 @@ import click
 
 from safelight._build import __version__
 from safelight.cli.capabilities import capabilities
+from safelight.cli.chat import chat
 from safelight.cli.check import check
 from safelight.cli.completion import completion
 from safelight.cli.doctor import doctor
@@ -32,6 +33,7 @@ def cli() -> None:
 
 
 cli.add_command(capabilities)
+cli.add_command(chat)
 cli.add_command(check)
 cli.add_command(completion)
 cli.add_command(doctor)

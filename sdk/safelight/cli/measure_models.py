@@ -20,8 +20,8 @@ from safelight.errors import DataError, ModelError, SafelightError
 from safelight.evaluate import HISTOGRAM_BINS, Tally, evaluate_face_crops, evaluate_pictures
 from safelight.measure import synthetic_frame
 from safelight.media import Limits
-from safelight.runtime import RUNTIMES, Model, golden_input, model_ids, normalise
-from safelight.runtime.manifest import FaceManifest
+from safelight.runtime import RUNTIMES, Model, golden_input, golden_text, model_ids, normalise
+from safelight.runtime.manifest import FaceManifest, GroomingManifest, ModelManifest
 
 _tier = click.option("--tier", type=click.Choice(TIERS), default="full", show_default=True)
 _runtime = click.option("--runtime", type=click.Choice(["auto", *RUNTIMES]), default="auto", show_default=True)
@@ -136,14 +136,18 @@ def draw_histograms(histogram: dict[str, list[int]], path: Path, title: str) -> 
         raise click.ClickException(f"the drawing could not be written: {error}") from None
 
 
+def _bench_values(manifest: ModelManifest) -> tuple[Any, ...]:
+    if isinstance(manifest, GroomingManifest):
+        return golden_text(manifest.input.shape, manifest.dense.shape, manifest.state.shape, seed=1)
+    pixels = golden_input(manifest.input.shape, seed=1, cell_px=8)
+    return (normalise(pixels, manifest.preprocess) if isinstance(manifest, FaceManifest) else pixels,)
+
+
 def _bench_model(model_id: str, runtime: str, rounds: int) -> dict[str, Any]:
     try:
         with quiet_runtime(), Model(model_id, runtime=runtime) as model:
-            pixels = golden_input(model.manifest.input.shape, seed=1, cell_px=8)
-            values = (
-                normalise(pixels, model.manifest.preprocess) if isinstance(model.manifest, FaceManifest) else pixels
-            )
-            times = _times(lambda: model.run(values), rounds)
+            values = _bench_values(model.manifest)
+            times = _times(lambda: model.run(*values), rounds)
             return {"what": model_id, "runtime": model.verification.runtime, **times}
     except SafelightError as error:
         return {"what": model_id, "runtime": runtime, "state": str(getattr(error, "state", type(error).__name__))}

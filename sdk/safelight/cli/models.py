@@ -49,7 +49,8 @@ def list_models(as_json: bool) -> None:
                 ", ".join(manifest.tiers),
                 f"{manifest.size_bytes / 1e6:.2f} MB",
                 manifest.licence.weights,
-                "×".join(str(n) for n in manifest.input.shape[1:]) + f" {manifest.input.colour}",
+                "×".join(str(n) for n in manifest.input.shape[1:])
+                + f" {manifest.input.colour or manifest.input.dtype}",
             )
     if not as_json:
         console().print(table)

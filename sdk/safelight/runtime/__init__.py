@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from safelight.runtime.adapter import RUNTIMES, RuntimeStatus, runtime_status
-from safelight.runtime.golden import golden_input
+from safelight.runtime.golden import golden_input, golden_text
 from safelight.runtime.manifest import (
     AgeManifest,
     FaceManifest,
     Golden,
+    GroomingManifest,
     ModelManifest,
     NudityManifest,
     expect_task,
@@ -22,6 +23,7 @@ __all__ = [
     "AgeManifest",
     "FaceManifest",
     "Golden",
+    "GroomingManifest",
     "Model",
     "ModelManifest",
     "NudityManifest",
@@ -29,6 +31,7 @@ __all__ = [
     "Verification",
     "expect_task",
     "golden_input",
+    "golden_text",
     "load_golden",
     "load_manifest",
     "model_ids",

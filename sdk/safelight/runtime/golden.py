@@ -1,4 +1,4 @@
-"""Golden inputs: benign mosaics made from integers alone, so that every face of Safelight can make them."""
+"""Golden inputs: benign mosaics and numbers made from integers alone, so that every face of Safelight can make them."""
 
 from __future__ import annotations
 
@@ -45,3 +45,26 @@ def golden_input(shape: tuple[int, ...], *, seed: int, cell_px: int) -> npt.NDAr
     x ^= x >> np.uint64(15)
     mosaic: npt.NDArray[np.uint8] = (x >> np.uint64(24)).astype(np.uint8).reshape(shape)
     return mosaic
+
+
+def golden_text(
+    ids_shape: tuple[int, ...], dense_shape: tuple[int, ...], state_shape: tuple[int, ...], *, seed: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Make the input of a model of conversations that a golden case names: ids, dense numbers, state.
+
+    From three mosaics of one row (:func:`golden_input`): two bytes an id, which is ``1 + (256 * high + low) % 32767``
+    for the first third and 0 for the rest; dense numbers are bytes over 256; states are bytes over 128, less 1.
+
+    Args:
+        ids_shape: ``(1, ids)``; dense_shape, state_shape: alike.
+        seed: 0 to 2**32 - 1.
+
+    Returns:
+        ``int32[ids_shape]``, ``float32[dense_shape]``, ``float32[state_shape]``.
+    """
+    pairs = golden_input((1, ids_shape[-1], 2), seed=seed, cell_px=1).astype(np.int32)[0]
+    ids = 1 + (pairs[:, 0] * 256 + pairs[:, 1]) % 32767
+    ids[ids_shape[-1] // 3 :] = 0
+    dense = golden_input((1, dense_shape[-1], 1), seed=seed + 1, cell_px=1).astype(np.float32) / np.float32(256)
+    state = golden_input((1, state_shape[-1], 1), seed=seed + 2, cell_px=1).astype(np.float32) / np.float32(128)
+    return ids.reshape(ids_shape), dense.reshape(dense_shape), state.reshape(state_shape) - np.float32(1)

@@ -35,7 +35,7 @@ class Tensor(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A tensor. Quantised: real value = ``scale * (stored - zero_point)``; float32 has scale 1 and zero point 0."""
 
     shape: tuple[int, ...]
-    dtype: Literal["uint8", "float32"]
+    dtype: Literal["uint8", "float32", "int32"]
     scale: float
     zero_point: int
     colour: Literal["RGB"] | None = None
@@ -126,8 +126,13 @@ class _Common(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field
     input: Tensor
 
     @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The input tensors."""
+        return (self.input,)
+
+    @property
     def task(self) -> str:
-        """What the model is for: ``nudity``, ``faces`` or ``age``."""
+        """What the model is for: ``nudity``, ``faces``, ``age`` or ``grooming``."""
         return str(self.__struct_config__.tag)
 
     def summary(self) -> dict[str, Any]:
@@ -183,7 +188,58 @@ class AgeManifest(_Common, forbid_unknown_fields=True, frozen=True, tag="age", k
         return (self.output,)
 
 
-ModelManifest = NudityManifest | FaceManifest | AgeManifest
+class TextFeatures(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which text features a model was trained on (``safelight._text``): another version or data is refused."""
+
+    version: int
+    data_sha256: str
+
+
+class ConversationNumbers(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The numbers of the decision; see ``safelight.detect.conversation.ConversationRules``."""
+
+    default_threshold: float
+    needed_stages: int
+    warn_evidence: float
+    danger_evidence: float
+    danger_messages: int
+    warn_risk: float
+    strong_threat: float
+    window_messages: int
+    window_s: float
+    hold_messages: int
+
+
+class GroomingManifest(_Common, forbid_unknown_fields=True, frozen=True, tag="grooming", kw_only=True):
+    """``config.json`` of a model of conversations: ids, numbers and a state in, stages, risk and a state out.
+
+    ``input`` takes the ids. ``labels`` names the stages in order. ``calibration`` maps the model's stage scores, by
+    language; ``default`` is for languages without a map of their own.
+    """
+
+    dense: Tensor
+    state: Tensor
+    stages: Tensor
+    risk: Tensor
+    next_state: Tensor
+    labels: tuple[str, ...]
+    features: TextFeatures
+    thresholds: dict[str, float]
+    conversation: ConversationNumbers
+    calibration: dict[str, Calibration] = {}
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Ids, dense numbers and state."""
+        return (self.input, self.dense, self.state)
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """Stages, risk and the next state."""
+        return (self.stages, self.risk, self.next_state)
+
+
+ModelManifest = NudityManifest | FaceManifest | AgeManifest | GroomingManifest
 
 
 class GoldenCase(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -220,7 +276,7 @@ def model_ids() -> tuple[str, ...]:
     )
 
 
-_Kind = TypeVar("_Kind", NudityManifest, FaceManifest, AgeManifest)
+_Kind = TypeVar("_Kind", NudityManifest, FaceManifest, AgeManifest, GroomingManifest)
 
 
 def load_manifest(model_id: str) -> ModelManifest:
@@ -233,7 +289,7 @@ def load_manifest(model_id: str) -> ModelManifest:
     if model_id not in model_ids():
         raise UsageError(f"got model {model_id!r}, this build has: {', '.join(model_ids()) or 'none'}.")
     manifest: ModelManifest = _decode(model_id, "config.json", ModelManifest)
-    labels = {NudityManifest: "labels", AgeManifest: "ages_years"}.get(type(manifest))
+    labels = {NudityManifest: "labels", AgeManifest: "ages_years", GroomingManifest: "labels"}.get(type(manifest))
     if manifest.id != model_id or (
         labels is not None and len(getattr(manifest, labels)) != manifest.outputs[0].shape[-1]
     ):

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from safelight.decision import State
 from safelight.errors import ClosedError, ModelError, UnsupportedInputError, UsageError
 from safelight.runtime.adapter import RUNTIMES, interpreter_class, runtime_status
-from safelight.runtime.golden import golden_input
+from safelight.runtime.golden import golden_input, golden_text
 from safelight.runtime.manifest import (
     FaceManifest,
     Golden,
     GoldenCase,
+    GroomingManifest,
     Letterbox,
     ModelManifest,
     Tensor,
@@ -78,11 +79,12 @@ class Model:
         """The model's id, e.g. ``open_nsfw_v1``."""
         return self.manifest.id
 
-    def run(self, values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], ...]:
+    def run(self, *values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], ...]:
         """Run one inference in the calling thread.
 
         Args:
-            values: in dtype and shape of the manifest's input, with or without the leading 1.
+            values: one array for each of the manifest's inputs, in its dtype and shape, with or without the
+                leading 1.
 
         Returns:
             One ``float32`` array an output tensor, in the manifest's order and shapes, dequantised.
@@ -94,18 +96,24 @@ class Model:
         """
         if self._closed:
             raise ClosedError("this model was closed; make a new Model (or Guard) to go on.")
-        tensor = self.manifest.input
-        if values.dtype != tensor.dtype or values.shape not in (tensor.shape, tensor.shape[1:]):
+        inputs = self.manifest.inputs
+        fitting = [
+            array.dtype == tensor.dtype and array.shape in (tensor.shape, tensor.shape[1:])
+            for array, tensor in zip(values, inputs, strict=False)
+        ]
+        if len(values) != len(inputs) or not all(fitting):
             raise UnsupportedInputError(
-                f"got {values.dtype}{list(values.shape)}, {self.id} takes {tensor.dtype}{list(tensor.shape)}; "
-                "prepare the picture with safelight.media."
+                f"got {_shown(values)}, {self.id} takes {_shown(inputs)}; "
+                f"prepare {'messages' if len(inputs) > 1 else 'the picture'} with safelight."
+                f"{'detect' if len(inputs) > 1 else 'media'}."
             )
         try:
             interpreter = getattr(self._local, "interpreter", None)
             if interpreter is None:
                 interpreter = _open(self.verification.runtime, self._content)
                 self._local.interpreter = interpreter
-            stored = _infer(interpreter, values.reshape(tensor.shape), self.manifest.outputs)
+            shaped = tuple(array.reshape(tensor.shape) for array, tensor in zip(values, inputs, strict=True))
+            stored = _infer(interpreter, shaped, self.manifest.outputs)
         except Exception as error:
             # The runtimes raise bare RuntimeError, ValueError and their own types. Their text may quote
             # tensors, so only the type is passed on.
@@ -163,7 +171,7 @@ class Model:
         outputs = self.manifest.outputs
         try:
             interpreter = _open(runtime, self._content)
-            _check_tensors(interpreter.get_input_details(), (self.manifest.input,), self.id)
+            _check_tensors(interpreter.get_input_details(), self.manifest.inputs, self.id)
             _check_tensors(interpreter.get_output_details(), outputs, self.id)
             steps, distance = 0.0, 0.0
             for case in golden.cases:
@@ -198,11 +206,17 @@ class Model:
         )
 
 
-def _golden_values(manifest: ModelManifest, case: GoldenCase) -> npt.NDArray[Any]:
+def _golden_values(manifest: ModelManifest, case: GoldenCase) -> tuple[npt.NDArray[Any], ...]:
+    if isinstance(manifest, GroomingManifest):
+        return golden_text(manifest.input.shape, manifest.dense.shape, manifest.state.shape, seed=case.seed)
     mosaic = golden_input(manifest.input.shape, seed=case.seed, cell_px=case.cell_px)
     if isinstance(manifest, FaceManifest):
-        return normalise(mosaic, manifest.preprocess)
-    return mosaic
+        return (normalise(mosaic, manifest.preprocess),)
+    return (mosaic,)
+
+
+def _shown(tensors: tuple[npt.NDArray[Any], ...] | tuple[Tensor, ...]) -> str:
+    return " and ".join(f"{tensor.dtype}{list(tensor.shape)}" for tensor in tensors)
 
 
 def normalise(pixels: npt.NDArray[np.uint8], preprocess: Letterbox) -> npt.NDArray[np.float32]:
@@ -216,9 +230,16 @@ def _open(runtime: str, content: bytes) -> Any:
     return interpreter
 
 
-def _infer(interpreter: Any, values: npt.NDArray[Any], outputs: tuple[Tensor, ...]) -> list[npt.NDArray[Any]]:
-    """Run, and return the outputs in the order of ``outputs`` (the runtimes sort them as they like)."""
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
+def _infer(
+    interpreter: Any, values: tuple[npt.NDArray[Any], ...], outputs: tuple[Tensor, ...]
+) -> list[npt.NDArray[Any]]:
+    """Run, and return the outputs in the order of ``outputs`` (the runtimes sort both sides as they like).
+
+    Tensors are told apart by shape: those of one side of a model must differ in it.
+    """
+    takes = {tuple(int(n) for n in d["shape"]): d["index"] for d in interpreter.get_input_details()}
+    for array in values:
+        interpreter.set_tensor(takes[array.shape], array)
     interpreter.invoke()
     by_shape = {tuple(int(n) for n in d["shape"]): d["index"] for d in interpreter.get_output_details()}
     return [interpreter.get_tensor(by_shape[tensor.shape]) for tensor in outputs]
