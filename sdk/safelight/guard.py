@@ -444,7 +444,9 @@ class Guard:
 
         def decided(findings: tuple[Finding, ...], started: float) -> Decision:
             self._require_open()
-            return self._decide(self._with_trigger(findings), Event.MESSAGE, started)
+            kinds = (FindingKind.GROOMING, FindingKind.CONVERSATION)
+            extra = self._test_mode.findings if self._test_mode is not None else ()
+            return self._decide((*findings, *(f for f in extra if f.kind in kinds)), Event.MESSAGE, started)
 
         return Conversation(tracker, decided)
 
