@@ -24,6 +24,8 @@ class BuildInfo:
         builtin_digest: SHA-256 over the names and digests of all built-in data.
         builtin_files: how many files that covers.
         kernels: which machine code runs here, by module: ``image``, ``hash`` (making), ``hash_index`` (looking up).
+        text_features: version of the text features and SHA-256 of the data that they were made from; a model of
+            conversations is used only with the ones that it was trained on.
     """
 
     version: str
@@ -34,6 +36,7 @@ class BuildInfo:
     builtin_digest: str
     builtin_files: int
     kernels: dict[str, str]
+    text_features: dict[str, int | str]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -43,7 +46,7 @@ class BuildInfo:
 def build_info() -> BuildInfo:
     """Describe this build. Reads no file and opens no socket."""
     # Not at the top: hosts that only want the version need neither.
-    from safelight import _hash, _image
+    from safelight import _hash, _image, _text
 
     listing = "".join(f"{file.sha256}  {file.name}\n" for file in builtin_files().values())
     return BuildInfo(
@@ -59,4 +62,5 @@ def build_info() -> BuildInfo:
             "hash": _hash.kernels()["in_use"],
             "hash_index": _hash.index_kernels()["in_use"],
         },
+        text_features={"version": _text.FEATURE_VERSION, "data_sha256": _text.DATA_SHA256},
     )

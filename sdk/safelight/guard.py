@@ -444,8 +444,9 @@ class Guard:
 
         def decided(findings: tuple[Finding, ...], started: float) -> Decision:
             self._require_open()
+            kinds = (FindingKind.GROOMING, FindingKind.CONVERSATION)
             extra = self._test_mode.findings if self._test_mode is not None else ()
-            return self._decide((*findings, *extra), Event.MESSAGE, started)
+            return self._decide((*findings, *(f for f in extra if f.kind in kinds)), Event.MESSAGE, started)
 
         return Conversation(tracker, decided)
 

@@ -208,6 +208,56 @@ SAFELIGHT_API safelight_status safelight_index_query(const void* index, size_t i
                                                      uint32_t max_distance, safelight_match* matches, size_t capacity,
                                                      size_t* count);
 
+/* --- Features of a chat message ---------------------------------------------------------------------------
+ *
+ * What a model of conversations takes in, as docs/text-features.md specifies it. Nothing of the text is kept; wipe the
+ * scratch memory afterwards, it held it. A model names the version and the data that it was trained on: compare both.
+ */
+
+#define SAFELIGHT_TEXT_MAX_IDS 128
+#define SAFELIGHT_TEXT_DENSE 16
+
+typedef uint32_t safelight_text_trust; /* who knows the contact */
+#define SAFELIGHT_TRUST_UNKNOWN 0u
+#define SAFELIGHT_TRUST_CHILD 1u
+#define SAFELIGHT_TRUST_GUARDIAN 2u
+
+/* Bits of safelight_text_features.flags. */
+#define SAFELIGHT_TEXT_TRUNCATED 1u    /* more text than is read (4,096 code points) */
+#define SAFELIGHT_TEXT_INVALID 2u      /* something that is no UTF-8 was read as U+FFFD */
+#define SAFELIGHT_TEXT_HIDDEN 4u       /* invisible characters */
+#define SAFELIGHT_TEXT_LOOKALIKE 8u    /* letters of another script in place of Latin ones */
+#define SAFELIGHT_TEXT_LEET 16u        /* digits or signs in place of letters */
+#define SAFELIGHT_TEXT_JOINED 32u      /* letters set apart */
+#define SAFELIGHT_TEXT_STRETCHED 64u   /* the same letter three times or more */
+#define SAFELIGHT_TEXT_SEXUALISED 128u /* a word of the keyed list */
+
+typedef struct safelight_text_features {
+  uint32_t struct_size; /* in: sizeof(safelight_text_features) */
+  uint32_t language;    /* see safelight_text_language_name */
+  uint32_t flags;
+  uint32_t count;                      /* of ids */
+  int32_t ids[SAFELIGHT_TEXT_MAX_IDS]; /* distinct, padded with 0 */
+  float dense[SAFELIGHT_TEXT_DENSE];   /* each in [0, 1] */
+} safelight_text_features;
+
+/* Version of the features and the SHA-256 of the data compiled in, as 64 hexadecimal digits. */
+SAFELIGHT_API uint32_t safelight_text_feature_version(void);
+SAFELIGHT_API const char* safelight_text_data_sha256(void);
+
+/* "en", "unknown", or NULL when there is no such language. Static storage. */
+SAFELIGHT_API const char* safelight_text_language_name(uint32_t language);
+
+/* How much scratch memory safelight_text_read needs: constant, about 250 KB, aligned as malloc aligns. */
+SAFELIGHT_API size_t safelight_text_scratch_bytes(void);
+
+/* Reads one message of `length` bytes of UTF-8. from_other: 1 when the contact wrote it, 0 when the protected person
+ * did. gap_s: seconds since the message before; negative or NaN when there is none. */
+SAFELIGHT_API safelight_status safelight_text_read(const char* text, size_t length, uint32_t from_other,
+                                                   safelight_text_trust trust, double gap_s,
+                                                   safelight_text_features* features, void* scratch,
+                                                   size_t scratch_bytes);
+
 #ifdef __cplusplus
 }
 #endif

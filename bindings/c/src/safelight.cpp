@@ -1,6 +1,7 @@
 // The C face: translates, checks sizes, and calls the core. No algorithm lives here.
 #include "safelight.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -9,11 +10,13 @@
 #include "safelight/image.h"
 #include "safelight/policy.h"
 #include "safelight/status.h"
+#include "safelight/text_features.h"
 #include "safelight/version.h"
 
 namespace hash = safelight::hash;
 namespace image = safelight::image;
 namespace policy = safelight::policy;
+namespace text = safelight::text;
 using safelight::Status;
 
 static_assert(policy::kReasonCount <= SAFELIGHT_MAX_REASONS, "raise SAFELIGHT_MAX_REASONS and SAFELIGHT_ABI_VERSION");
@@ -26,6 +29,9 @@ static_assert(static_cast<std::uint32_t>(image::Format::kYuyv) == SAFELIGHT_FORM
 static_assert(image::kFormatCount == SAFELIGHT_FORMAT_YUYV + 1, "name the new format in safelight.h");
 static_assert(static_cast<std::uint32_t>(hash::Profile::kNear512) == SAFELIGHT_PDQ_NEAR512);
 static_assert(static_cast<std::uint32_t>(hash::PdqState::kTooSmall) == SAFELIGHT_PDQ_TOO_SMALL);
+static_assert(text::kMaxIds == SAFELIGHT_TEXT_MAX_IDS && text::kDense == SAFELIGHT_TEXT_DENSE);
+static_assert(static_cast<std::uint32_t>(text::Trust::kGuardian) == SAFELIGHT_TRUST_GUARDIAN);
+static_assert(text::kSexualised == SAFELIGHT_TEXT_SEXUALISED && text::kFlagCount == 8, "name the new flag");
 static_assert(hash::kPdqBytes == SAFELIGHT_PDQ_BYTES);
 static_assert(hash::kMatchDistance == SAFELIGHT_MATCH_DISTANCE);
 static_assert(hash::kNoCategory == SAFELIGHT_NO_CATEGORY);
@@ -216,4 +222,45 @@ safelight_status safelight_index_query(const void* index, size_t index_bytes, co
   }
   return as_c(hash::index_query(view, wanted->bits, max_distance, reinterpret_cast<hash::IndexMatch*>(matches),
                                 capacity, count));
+}
+
+uint32_t safelight_text_feature_version(void) { return text::kFeatureVersion; }
+
+const char* safelight_text_data_sha256(void) { return text::text_data_sha256(); }
+
+const char* safelight_text_language_name(uint32_t language) {
+  return language < text::kLanguageCount ? text::language_name(static_cast<text::Language>(language)) : nullptr;
+}
+
+size_t safelight_text_scratch_bytes(void) { return sizeof(text::Workspace); }
+
+safelight_status safelight_text_read(const char* message, size_t length, uint32_t from_other,
+                                     safelight_text_trust trust, double gap_s, safelight_text_features* features,
+                                     void* scratch, size_t scratch_bytes) {
+  if (features == nullptr || scratch == nullptr) {
+    return as_c(Status::kNullArgument);
+  }
+  if (features->struct_size != sizeof(safelight_text_features)) {
+    return as_c(Status::kStructSizeMismatch);
+  }
+  if (scratch_bytes < sizeof(text::Workspace)) {
+    return as_c(Status::kBufferTooSmall);
+  }
+  if (trust > SAFELIGHT_TRUST_GUARDIAN || from_other > 1) {
+    return as_c(Status::kUnknownWord);
+  }
+  text::Context context;
+  context.from_other = from_other == 1;
+  context.trust = static_cast<text::Trust>(trust);
+  context.gap_s = gap_s;
+  text::Features found;
+  const Status status = text::features_utf8(message, length, context, static_cast<text::Workspace*>(scratch), &found);
+  if (status == Status::kOk) {
+    features->language = static_cast<uint32_t>(found.language);
+    features->flags = found.flags;
+    features->count = found.count;
+    std::copy(found.ids.begin(), found.ids.end(), features->ids);
+    std::copy(found.dense.begin(), found.dense.end(), features->dense);
+  }
+  return as_c(status);
 }

@@ -273,7 +273,7 @@ static void check_hash_misuse(void) {
 
 /* Calls `check` with every row of a file; returns how many. */
 static int each_row(const char* path, void (*check)(char*)) {
-  char line[4096];
+  static char line[65536];
   int rows = 0;
   FILE* file = fopen(path, "r");
   if (file == NULL) {
@@ -291,11 +291,78 @@ static int each_row(const char* path, void (*check)(char*)) {
   return rows;
 }
 
+/* message in hex, sender, trust, gap, language, flags, dense in eighths, ids, tokens (not read here) */
+static void check_text_row(char* line) {
+  static char message[16384];
+  char* cells[9] = {NULL};
+  char* cursor = line;
+  size_t length = 0;
+  char* end = NULL;
+  safelight_text_features found = {0};
+  void* scratch = malloc(safelight_text_scratch_bytes());
+  if (scratch == NULL) {
+    exit(1);
+  }
+  for (int i = 0; i < 9 && cursor != NULL; ++i) {
+    cells[i] = cursor;
+    cursor = strchr(cursor, '\t');
+    if (cursor != NULL) {
+      *cursor++ = '\0';
+    }
+  }
+  if (cells[8] == NULL || strlen(cells[0]) / 2 > sizeof message) {
+    fprintf(stderr, "malformed golden row\n");
+    exit(1);
+  }
+  for (; cells[0][2 * length] != '\0'; ++length) {
+    const char digits[3] = {cells[0][2 * length], cells[0][2 * length + 1], '\0'};
+    message[length] = (char)strtol(digits, NULL, 16);
+  }
+  found.struct_size = sizeof found;
+  CHECK(safelight_text_read(message, length, strcmp(cells[1], "other") == 0,
+                            strcmp(cells[2], "guardian") == 0 ? SAFELIGHT_TRUST_GUARDIAN
+                            : strcmp(cells[2], "child") == 0  ? SAFELIGHT_TRUST_CHILD
+                                                              : SAFELIGHT_TRUST_UNKNOWN,
+                            strcmp(cells[3], "-") == 0 ? (double)NAN : strtod(cells[3], NULL), &found, scratch,
+                            safelight_text_scratch_bytes()) == SAFELIGHT_OK);
+  CHECK(strcmp(safelight_text_language_name(found.language), cells[4]) == 0);
+  CHECK(found.flags == (uint32_t)strtoul(cells[5], NULL, 10));
+  for (int i = 0; i < SAFELIGHT_TEXT_DENSE; ++i) {
+    CHECK(found.dense[i] * 8.0f == (float)(cells[6][i] - '0'));
+  }
+  cursor = cells[7];
+  for (uint32_t i = 0; i < SAFELIGHT_TEXT_MAX_IDS; ++i) {
+    CHECK(found.ids[i] == (i < found.count ? (int32_t)strtol(cursor, &end, 10) : 0));
+    cursor = i < found.count ? end : cursor;
+  }
+  CHECK(*cursor == '\0');
+  free(scratch);
+}
+
+static void check_text_misuse(void) {
+  safelight_text_features found = {0};
+  void* scratch = malloc(safelight_text_scratch_bytes());
+  const size_t bytes = safelight_text_scratch_bytes();
+  CHECK(safelight_text_feature_version() == 1);
+  CHECK(strlen(safelight_text_data_sha256()) == 64);
+  CHECK(safelight_text_language_name(999) == NULL);
+  CHECK(safelight_text_read("a", 1, 1, 0, 0, NULL, scratch, bytes) == SAFELIGHT_NULL_ARGUMENT);
+  CHECK(safelight_text_read("a", 1, 1, 0, 0, &found, scratch, bytes) == SAFELIGHT_STRUCT_SIZE_MISMATCH);
+  found.struct_size = sizeof found;
+  CHECK(safelight_text_read("a", 1, 1, 0, 0, &found, NULL, bytes) == SAFELIGHT_NULL_ARGUMENT);
+  CHECK(safelight_text_read(NULL, 1, 1, 0, 0, &found, scratch, bytes) == SAFELIGHT_NULL_ARGUMENT);
+  CHECK(safelight_text_read("a", 1, 1, 0, 0, &found, scratch, bytes - 1) == SAFELIGHT_BUFFER_TOO_SMALL);
+  CHECK(safelight_text_read("a", 1, 2, 0, 0, &found, scratch, bytes) == SAFELIGHT_UNKNOWN_WORD);
+  CHECK(safelight_text_read("a", 1, 1, 3, 0, &found, scratch, bytes) == SAFELIGHT_UNKNOWN_WORD);
+  CHECK(safelight_text_read(NULL, 0, 1, 0, 0, &found, scratch, bytes) == SAFELIGHT_OK && found.count == 0);
+  free(scratch);
+}
+
 int main(int argc, char** argv) {
   int rows = 0;
-  FILE* file = argc == 5 ? fopen(argv[3], "rb") : NULL;
+  FILE* file = argc == 6 ? fopen(argv[3], "rb") : NULL;
   if (file == NULL) {
-    fprintf(stderr, "usage: %s policy_v1.tsv pdq_v1.tsv hash_index_v1.bin hash_index_v1.tsv\n", argv[0]);
+    fprintf(stderr, "usage: %s policy_v1.tsv pdq_v1.tsv hash_index_v1.bin hash_index_v1.tsv text_v1.tsv\n", argv[0]);
     return 2;
   }
   index_length = fread(index_bytes, 1, sizeof index_bytes, file);
@@ -304,7 +371,9 @@ int main(int argc, char** argv) {
   CHECK(rows >= 100);
   CHECK(each_row(argv[2], &check_pdq_row) >= 10);
   CHECK(each_row(argv[4], &check_index_row) >= 10);
+  CHECK(each_row(argv[5], &check_text_row) >= 40);
   check_misuse();
+  check_text_misuse();
   check_hash_misuse();
   printf("c_golden: %d rows, %d failures\n", rows, failures);
   return failures == 0 ? 0 : 1;

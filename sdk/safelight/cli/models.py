@@ -9,6 +9,7 @@ import click
 
 from safelight.cli.measure_models import bench, card, evaluate
 from safelight.cli.output import console, print_json, quiet_runtime
+from safelight.cli.pan12 import evaluate_pan12_command
 from safelight.decision import State
 from safelight.errors import ModelError, UsageError
 from safelight.runtime import RUNTIMES, Model, load_manifest, model_ids, runtime_status
@@ -22,6 +23,7 @@ def models() -> None:
 models.add_command(bench)
 models.add_command(card)
 models.add_command(evaluate)
+models.add_command(evaluate_pan12_command)
 
 
 @models.command("list")
