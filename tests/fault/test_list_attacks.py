@@ -278,7 +278,7 @@ def test_the_online_key_is_not_trust(tmp_path: Path, simulator: Simulator) -> No
 
 def test_one_key_under_two_names_is_one_key(tmp_path: Path, simulator: Simulator) -> None:
     """A threshold of two is not reached by listing the same key twice."""
-    from safelight.lists.publish import tuf_key
+    from safelight.lists.repository import tuf_key
 
     twin = tuf_key(simulator.root_secret.public)
     twin.keyid = "0" * 64

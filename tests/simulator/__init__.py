@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from safelight.lists.format import HashList, ListInfo, make_delta, make_list, write_list
-from safelight.lists.publish import _Signer, delta_target, list_target, target_file, tuf_key
+from safelight.lists.repository import _Signer, delta_target, list_target, target_file, tuf_key
 from safelight.signing import OperatorSecret
 from tuf.api.exceptions import DownloadHTTPError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp

@@ -65,10 +65,10 @@ def _hash_row(name: str, profile: str, *, dihedral: bool, sha256_only: bool) -> 
     if not isinstance(content, bytes):
         state = content.state if isinstance(content, NotJudged) else State.NOT_MEDIA
         return {"input": name, "sha256": None, "pdq": None, "quality": None, "profile": profile, "state": state.value}
-    row: dict[str, Any] = {"input": name, "sha256": sha256(content).hex()}
+    row: dict[str, Any] = {"input": name, "sha256": sha256(content).hex(), "pdq": None, "quality": None}
     if sha256_only:
-        return row
-    row |= {"pdq": None, "quality": None, "profile": profile}
+        return row | {"profile": None}
+    row["profile"] = profile
     loaded = load_image(content)
     if isinstance(loaded, NotJudged):
         return row | {"state": loaded.state.value}
@@ -92,7 +92,7 @@ def _print_hash(row: dict[str, Any]) -> None:
 
     click.echo(printable(row["input"]))
     click.echo(f"  sha256  {row['sha256'] or '-'}")
-    if "pdq" in row:
+    if row["profile"] is not None:
         quality = "" if row["quality"] is None else f"  quality {row['quality']}"
         click.echo(f"  pdq     {row['pdq'] or '-'}{quality}  profile {row['profile']}")
         for turned in row.get("dihedral", [])[1:]:

@@ -265,7 +265,7 @@ def _mirror(path: Path) -> Any:
 def _published(folder: Path, list_id: str) -> HashList | None:
     from safelight.lists import open_mirror, read_list
     from safelight.lists._rules import read_targets
-    from safelight.lists.publish import published_lists, read_repository, read_target
+    from safelight.lists.repository import published_lists, read_repository, read_target
 
     mirror = open_mirror(folder)
     targets = read_targets(read_repository(mirror))
@@ -276,7 +276,7 @@ def _published(folder: Path, list_id: str) -> HashList | None:
 def _describe_repository(folder: str) -> Iterator[dict[str, Any]]:
     from safelight.lists import open_mirror
     from safelight.lists._rules import expires, read_targets
-    from safelight.lists.publish import published_deltas, published_lists, read_repository
+    from safelight.lists.repository import published_deltas, published_lists, read_repository
 
     seen = read_repository(open_mirror(folder))
     targets = read_targets(seen)

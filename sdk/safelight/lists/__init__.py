@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from safelight.lists.importers import FORMATS, Source, build_list
     from safelight.lists.known import ClipMatch, HashAppeal, KnownList, ListMatch
     from safelight.lists.mirror import Mirror, open_mirror
-    from safelight.lists.publish import RepositoryKeys, create_repository, publish, rotate_keys, write_files
+    from safelight.lists.repository import RepositoryKeys, create_repository, publish, rotate_keys, write_files
 
 _HOME = {
     **dict.fromkeys(("InstalledList", "ListStore", "ListUpdate"), "device"),
@@ -26,7 +26,7 @@ _HOME = {
     **dict.fromkeys(("FORMATS", "Source", "build_list"), "importers"),
     **dict.fromkeys(("ClipMatch", "HashAppeal", "KnownList", "ListMatch"), "known"),
     **dict.fromkeys(("Mirror", "open_mirror"), "mirror"),
-    **dict.fromkeys(("RepositoryKeys", "create_repository", "publish", "rotate_keys", "write_files"), "publish"),
+    **dict.fromkeys(("RepositoryKeys", "create_repository", "publish", "rotate_keys", "write_files"), "repository"),
 }
 
 __all__ = [

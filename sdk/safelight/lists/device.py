@@ -37,7 +37,7 @@ from safelight.lists._sealed import SecretMemory, seal, unseal
 from safelight.lists.format import apply_delta, digest, read_list
 from safelight.lists.known import KnownList, build_image
 from safelight.lists.mirror import Mirror, MirrorSource, open_mirror
-from safelight.lists.publish import (
+from safelight.lists.repository import (
     published_deltas,
     published_lists,
     read_roots,
