@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from safelight.lists.clips import ClipComparison, ClipHash, FrameHash, compare_clips, hash_clip
     from safelight.lists.device import InstalledList, ListStore, ListUpdate
     from safelight.lists.format import HashList, ListInfo, apply_delta, make_delta, make_list, read_list, write_list
     from safelight.lists.importers import FORMATS, Source, build_list
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from safelight.lists.repository import RepositoryKeys, create_repository, publish, rotate_keys, write_files
 
 _HOME = {
+    **dict.fromkeys(("ClipComparison", "ClipHash", "FrameHash", "compare_clips", "hash_clip"), "clips"),
     **dict.fromkeys(("InstalledList", "ListStore", "ListUpdate"), "device"),
     **dict.fromkeys(
         ("HashList", "ListInfo", "apply_delta", "make_delta", "make_list", "read_list", "write_list"), "format"
@@ -31,7 +33,10 @@ _HOME = {
 
 __all__ = [
     "FORMATS",
+    "ClipComparison",
+    "ClipHash",
     "ClipMatch",
+    "FrameHash",
     "HashAppeal",
     "HashList",
     "InstalledList",
@@ -45,7 +50,9 @@ __all__ = [
     "Source",
     "apply_delta",
     "build_list",
+    "compare_clips",
     "create_repository",
+    "hash_clip",
     "make_delta",
     "make_list",
     "open_mirror",
