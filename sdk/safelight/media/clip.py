@@ -272,4 +272,4 @@ def _missing_ms(video: Any, count: int) -> int:
     """How long the frames are that the file's header counts and that did not come."""
     if not video.frames or not video.average_rate:
         return 0
-    return round(1000 * (video.frames - count) / float(video.average_rate))
+    return round(1000.0 * float(video.frames - count) / float(video.average_rate))
