@@ -41,11 +41,11 @@ def capabilities() -> dict[str, Any]:
             "services": len(notices.directory),
             "countries": len({service.country for service in notices.directory} - {"INT"}),
         },
+        "known_lists": "none is built in; signed ones can be installed (extra [lists]); a match names list and entry",
         "network": "none: no part of this build opens a connection",
         "reporting": "none: nothing leaves the device",
         "keeps": "nothing: no picture, frame, thumbnail, embedding or text is stored",
         "not_in_this_version": [
-            "known-list matching",
             "video clips and live video",
             "grooming text",
             "guardian settings, holds and appeals",

@@ -527,9 +527,16 @@ class Guard:
             content = read_content(source, limits=self.limits)
             if isinstance(content, bytes):
                 source = content  # what is hashed is what is looked at, whatever becomes of the file meanwhile
-            known = self._known.look(content if isinstance(content, bytes) else None)
-            reasons += known.reasons
-            yield from _asked(known.file)
+            try:
+                known = self._known.look(content if isinstance(content, bytes) else None)
+            except ClosedError:
+                raise
+            except Exception:
+                _log.warning("lists raised; they count as DETECTOR_FAILED")
+                yield Finding(FindingKind.KNOWN, State.DETECTOR_FAILED, model=self._known.id)
+            else:
+                reasons += known.reasons
+                yield from _asked(known.file)
         loaded = load_image(
             source,
             limits=self.limits,

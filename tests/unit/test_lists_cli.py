@@ -312,3 +312,40 @@ def test_another_operators_key_cannot_publish(operator: Operator, tmp_path: Path
     result = operator.build("22" * 32)
     assert result.exit_code != 0
     assert "does not name" in str(result.exception)
+
+
+def test_check_asks_installed_lists(operator: Operator, picture: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    operator.build(pdq(np.asarray(PilImage.open(picture))).hex())
+    update = ["lists", "update", tmp_path / "lists", "--from", operator.repository, "--trust", operator.trust]
+    assert _run(*update).exit_code == 0
+    options = ["--tier", "live", "--list", tmp_path / "lists", "--trust", operator.trust, "--json"]
+    result = _run("check", picture, *options)
+    assert result.exit_code == 3, result.output
+    (row,) = _rows(result)
+    assert "KNOWN_MATCH" in row["reasons"]
+    known = [finding for finding in row["findings"] if finding["label"] == "match"]
+    assert known[0]["model"] == "alpha"
+    assert known[0]["distance"] == 0
+    assert _run("check", picture, "--list", tmp_path / "lists").exit_code == 2
+    result = _run("check", picture, "--tier", "live", "--list", tmp_path / "none", *options[4:])
+    assert "NO_LIST" in _rows(result)[0]["reasons"]
+
+
+def test_match_of_a_clip_names_both_percentages(operator: Operator, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from safelight.lists import hash_clip
+    from unit.test_clips import _clip
+
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(_clip([1, 2, 3]))
+    frames = [f"{one.hash.hex()},{one.hash.quality},{one.timestamp_ms / 1000}" for one in hash_clip(clip).frames]
+    assert operator.build(f"vpdq {json.dumps(frames)}", format="threatexchange").exit_code == 0
+    result = _run("match", clip, "--list", operator.repository, "--trust", operator.trust, "--json")
+    assert result.exit_code == 3, result.output
+    (row,) = _rows(result)
+    assert row["state"] == "OK"
+    assert row["matches"][0]["query_matched_percent"] == 100.0
+    assert row["matches"][0]["list_matched_percent"] == 100.0
+    said = _run("match", clip, "--list", operator.repository, "--trust", operator.trust).stdout
+    assert "100.0 % of it is 100.0 % of the entry" in said

@@ -64,6 +64,8 @@ EXIT_FAILED = 1
     metavar="KIND=VALUE",
     help="Test mode: add a finding, e.g. nudity=0.97, subject=0.9, known, state=NO_MODEL. Can only protect more.",
 )
+@click.option("--list", "lists", multiple=True, metavar="LIST", help="Folder of installed hash lists. May be repeated.")
+@click.option("--trust", multiple=True, metavar="KEY", help="Public key, or .pub file, of the lists' operator.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file, one a line.")
 def check(
     files: tuple[str, ...],
@@ -75,6 +77,8 @@ def check(
     tier: str,
     isolation: str,
     trigger: tuple[str, ...],
+    lists: tuple[str, ...],
+    trust: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Look at each FILE and decide whether the event may go ahead. Use - for standard input.
@@ -82,6 +86,7 @@ def check(
     Exits 0 when everything is allowed or nudged, 3 when anything is blurred, held or blocked, 1 when a
     file could not be opened (3 wins over 1), 2 for wrong usage.
     """
+    from safelight.cli.lists import read_trust
     from safelight.guard import Guard
     from safelight.policy import Profile
     from safelight.testing import TestMode, parse_trigger
@@ -91,12 +96,22 @@ def check(
     try:
         profile = Profile(age_band, country=country, languages=lang)
         test_mode = TestMode(*(parse_trigger(text) for text in trigger)) if trigger else None
+        made = Guard(
+            profile,
+            runtime=runtime,
+            tier=tier,
+            isolation=isolation,
+            test_mode=test_mode,
+            lists=lists,
+            trust=read_trust(trust) if lists else (),
+            concurrency=1,
+        )
     except UsageError as error:
         raise click.UsageError(str(error)) from None
 
     worst = Action.ALLOW
     failed = False
-    with Guard(profile, runtime=runtime, tier=tier, isolation=isolation, test_mode=test_mode, concurrency=1) as guard:
+    with made as guard:
         with quiet_runtime():
             guard.prepare()
         for name in _progress(files, quiet=as_json):

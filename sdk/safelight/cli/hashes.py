@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EXIT_MATCHED = 3
 EXIT_FAILED = 1
+_HEAD_BYTES = 4096
 
 
 @click.command("hash")
@@ -150,7 +151,9 @@ def _match_row(name: str, opened: tuple[KnownList, ...]) -> dict[str, Any]:
     from safelight.decision import Label, State
     from safelight.detect.base import worst_findings
     from safelight.detect.known import KnownLook, opened_lists
+    from safelight.lists.clips import hash_clip
     from safelight.media import Limits, NotJudged, load_image, read_content
+    from safelight.media.clip import is_clip
 
     content = read_content(_source(name), limits=Limits())
     if not isinstance(content, bytes):
@@ -159,7 +162,22 @@ def _match_row(name: str, opened: tuple[KnownList, ...]) -> dict[str, Any]:
     look = KnownLook(opened_lists(opened), content)
     findings = look.file()
     not_judged: State | None = None
-    if look.needs_full_pictures:
+    clips: list[dict[str, Any]] = []
+    if is_clip(content[:_HEAD_BYTES]) and any(one.has_clips for one in opened):
+        clip = hash_clip(content)
+        not_judged = clip.state if clip.state is not State.OK else None
+        clips = [
+            {
+                "list": found.list_id,
+                "entry_id": found.entry_id,
+                "distance": found.distance,
+                "query_matched_percent": round(found.query_matched_percent, 1),
+                "list_matched_percent": round(found.list_matched_percent, 1),
+            }
+            for one in opened
+            for found in one.match_clip(clip.hashes)
+        ]
+    elif look.needs_full_pictures:
         loaded = load_image(content, containers="look_inside", motion_photo="still_only")
         if isinstance(loaded, NotJudged):
             not_judged = loaded.state
@@ -180,7 +198,8 @@ def _match_row(name: str, opened: tuple[KnownList, ...]) -> dict[str, Any]:
             {"list": finding.model, "entry_id": finding.entry_id, "distance": finding.distance}
             for finding in found
             if finding.label is Label.MATCH
-        ],
+        ]
+        + clips,
     }
 
 
@@ -189,7 +208,12 @@ def _print_match(row: dict[str, Any]) -> None:
 
     name = printable(row["input"])
     for one in row["matches"]:
-        click.echo(f"{name}: on list {one['list']}, entry {one['entry_id']}, distance {one['distance']}")
+        alike = (
+            f", {one['query_matched_percent']} % of it is {one['list_matched_percent']} % of the entry"
+            if "query_matched_percent" in one
+            else ""
+        )
+        click.echo(f"{name}: on list {one['list']}, entry {one['entry_id']}, distance {one['distance']}{alike}")
     if not row["matches"]:
         state = row["state"]
         click.echo(f"{name}: on no list" if state == "OK" else f"{name}: {state}, could not be compared as a picture")

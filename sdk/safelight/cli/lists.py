@@ -149,7 +149,7 @@ def inspect(folder: str, trust: tuple[str, ...], keys_folder: str | None, test_m
         for row in _describe_repository(folder):
             _say(row, _sentence(row), as_json)
         return
-    store = ListStore(folder, trust=_keys(trust), keys=_provider(keys_folder), test_mode=test_mode)
+    store = ListStore(folder, trust=read_trust(trust), keys=_provider(keys_folder), test_mode=test_mode)
     for one in store.installed():
         row = {
             "list": one.list_id,
@@ -205,7 +205,7 @@ def update(
     """Install from MIRROR into LIST, this device's folder. What is refused changes nothing."""
     from safelight.lists import ListStore
 
-    store = ListStore(folder, trust=_keys(trust), keys=_provider(keys_folder), test_mode=test_mode)
+    store = ListStore(folder, trust=read_trust(trust), keys=_provider(keys_folder), test_mode=test_mode)
     with _bar("Installing", quiet=as_json) as show:
         done = store.update(
             _mirror(Path(mirror)),
@@ -237,13 +237,15 @@ def open_lists(
     from safelight.lists import ListStore
 
     if not _is_repository(folder):
-        store = ListStore(folder, trust=_keys(trust), keys=_provider(keys_folder), test_mode=test_mode)
+        store = ListStore(folder, trust=read_trust(trust), keys=_provider(keys_folder), test_mode=test_mode)
         return store.open()
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="safelight-") as here:
         # Sealed with a key that is gone with this folder.
-        store = ListStore(Path(here) / "lists", trust=_keys(trust), keys=_provider(f"{here}/keys"), test_mode=test_mode)
+        store = ListStore(
+            Path(here) / "lists", trust=read_trust(trust), keys=_provider(f"{here}/keys"), test_mode=test_mode
+        )
         store.update(folder)
         return store.open()
 
@@ -319,7 +321,7 @@ def _load_secret(name: str, passphrase_file: str | None) -> OperatorSecret:
     return OperatorSecret.load(name, passphrase=read_passphrase(passphrase_file))
 
 
-def _keys(trust: tuple[str, ...]) -> list[str]:
+def read_trust(trust: tuple[str, ...]) -> list[str]:
     """Keys as given, or read from .pub files."""
     found = []
     for text in trust:

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 from safelight.decision import Finding, FindingKind, Label, State
-from safelight.errors import ClosedError, KeyUnavailableError, ListError, ListMissingError
+from safelight.errors import ClosedError, IndexDamagedError, KeyUnavailableError, ListError, ListMissingError
 from safelight.hashing import PdqHash, PdqProfile, Sha256Hash, pdq, pdq_dihedral, sha256
 
 if TYPE_CHECKING:
@@ -157,11 +157,14 @@ def _open_store(store: ListStore, mark: object) -> _Opened:
         state = State.OK if lists else State.NO_LIST
     except ListMissingError:
         state = State.NO_LIST
-    except (ListError, KeyUnavailableError) as error:
+    except (ListError, KeyUnavailableError, IndexDamagedError) as error:
         _log.warning("lists: not opened (%s); every picture is UNVERIFIED", type(error).__name__)
         state = State.UNVERIFIED
     except MemoryError:
         state = State.OUT_OF_MEMORY
+    except Exception as error:  # noqa: BLE001 - whatever a keystore of somebody else raises, pictures are held
+        _log.warning("lists: not opened (%s); every picture is DETECTOR_FAILED", type(error).__name__)
+        state = State.DETECTOR_FAILED
     return _Opened(lists, state, mark, True, time.monotonic())
 
 
@@ -233,7 +236,7 @@ class KnownLook:
         return findings
 
     def finish(self) -> list[Finding]:
-        """For every list whether it was asked in vain.
+        """For every list whether it was asked in vain; nothing for a list that there was nothing to ask about.
 
         A picture with hardly any features (PDQ quality 1 to 49) cannot be told by its hash. When no picture of the
         input could be, that is a state; one faint frame among others is not.
@@ -242,7 +245,9 @@ class KnownLook:
         for one in self._lists:
             if one.list_id in self._without_features and one.list_id not in self._usable:
                 findings.append(Finding(FindingKind.KNOWN, State.LOW_QUALITY, model=one.list_id))
-            elif self._seen or self._file_hash is not None:
+            elif one.list_id in self._seen or (
+                self._file_hash is not None and (not one.has_pdq or one not in self._asked)
+            ):
                 findings.append(Finding(FindingKind.KNOWN, State.OK, Label.NO_MATCH, 0.0, one.list_id))
         return findings
 
