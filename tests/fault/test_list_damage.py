@@ -325,3 +325,27 @@ def test_no_room_anywhere_is_said_and_harmless(
         assert _version_that_matches(store) in (1, 2)
     assert allowed > 3
     assert _version_that_matches(store) == 2
+
+
+@posix
+def test_two_processes_update_one_folder(
+    tmp_path: Path, simulator: Simulator, first: dict[str, bytes], second: dict[str, bytes]
+) -> None:
+    """One waits for the other; whoever is last, the folder is whole."""
+    store = _store(tmp_path, simulator)
+    store.update(first)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        children = []
+        for _ in range(4):
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    store.update(second)
+                    code = 0
+                finally:
+                    os._exit(code)
+            children.append(pid)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0, 0, 0, 0]
+    assert _version_that_matches(store) == 2

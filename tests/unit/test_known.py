@@ -376,3 +376,99 @@ def test_a_failure_inside_is_a_state(place: Place, monkeypatch: pytest.MonkeyPat
         decision = guard.check_image(_picture())
     assert decision.action is Action.HOLD
     assert "DETECTOR_FAILED" in decision.reasons
+
+
+def test_lists_change_under_checks_in_many_threads(place: Place) -> None:
+    """Checks go on while lists are installed; each answers by one whole version or the next."""
+    import threading
+
+    place.install(_list(_picture(1)))
+    entries = _entries(_list(_picture(1)))
+    problems: list[str] = []
+    stop = threading.Event()
+    with place.guard(concurrency=4) as guard:
+
+        def check() -> None:
+            while not stop.is_set():
+                decision = guard.check_image(_picture(1))
+                if "KNOWN_MATCH" not in decision.reasons:
+                    problems.append(str(decision.reasons))
+
+        threads = [threading.Thread(target=check) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for version in range(2, 8):
+            place.install(make_list(ListInfo("alpha", version, categories={1: "A1"}), entries=entries))
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert guard.lists[0].version == 7
+    assert problems == []
+
+
+def test_a_keystore_of_somebody_else_may_fail_and_recover(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.install(_list(_picture(2)))
+    place_provider = place.provider
+
+    class Locked:
+        id = "vault"
+        protection = place_provider.protection
+        error: Exception | None = None
+
+        def get(self, name: str) -> bytes:
+            if self.error is not None:
+                raise self.error
+            return place_provider.get(name)
+
+        create = get
+
+        def delete(self, name: str) -> None:
+            raise NotImplementedError
+
+    from safelight.errors import KeyUnavailableError
+
+    vault = Locked()
+    place.provider = vault  # type: ignore[assignment]
+    with place.guard() as guard:
+        for error, state in ((KeyUnavailableError("locked"), "UNVERIFIED"), (OSError("gone"), "DETECTOR_FAILED")):
+            vault.error = error
+            monkeypatch.setattr("safelight.detect.known._RETRY_S", 0.0)
+            decision = guard.check_image(_picture())
+            assert decision.action is Action.HOLD
+            assert state in decision.reasons
+        # Unlocked: tried again after a while, without a new guard.
+        vault.error = None
+        assert guard.check_image(_picture()).action is Action.ALLOW
+
+
+def test_the_known_look_itself_failing_is_a_state(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.install(_list(_picture()))
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with place.guard() as guard:
+        guard.prepare()
+        monkeypatch.setattr("safelight.detect.known.sha256", fail)
+        decision = guard.check_image(_encoded(_picture()))
+    assert decision.action is Action.HOLD
+    assert "DETECTOR_FAILED" in decision.reasons
+
+
+def test_an_update_while_opening_is_no_damage(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that the old state named are gone before they are read: the new state is asked."""
+    place.install(_list(_picture()))
+    store = place.store
+    entries = _entries(_list(_picture()))
+    real, versions = ListStore._open, iter((2, 3))
+
+    def late(self: ListStore, *arguments: Any) -> Any:
+        version = next(versions, None)
+        if version is not None:
+            place.install(make_list(ListInfo("alpha", version, categories={1: "A1"}), entries=entries))
+        return real(self, *arguments)
+
+    monkeypatch.setattr(ListStore, "_open", late)
+    (known,) = store.open()
+    with known:
+        assert known.info.version == 3

@@ -53,6 +53,7 @@ _KEY_NAME: Final = "lists"
 _STATE: Final = "state"
 _OURS: Final = re.compile(r"(\d+-[a-z0-9_-]+\.(list|index)|\.(state|\d+-[a-z0-9_-]+\.(list|index))\.[0-9a-f]{16})\Z")
 _MAX_STATE_BYTES: Final = 64 << 20
+_OPEN_TRIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,17 @@ class ListStore:
             ListUntrustedError: the trusted keys did not sign what is installed.
             KeyUnavailableError: the device's key cannot be had.
         """
+        for _ in range(_OPEN_TRIES - 1):
+            _, mark = self.changed_since(None)
+            try:
+                return self._open_all(list_id)
+            except ListDamagedError:
+                # An update that finished meanwhile has taken the files away that the state named.
+                if not self.changed_since(mark)[0]:
+                    raise
+        return self._open_all(list_id)
+
+    def _open_all(self, list_id: str | None) -> tuple[KnownList, ...]:
         state, seen, key = self._verified()
         expires = _rules.expires(seen)
         wanted = sorted(state.lists) if list_id is None else [list_id]
