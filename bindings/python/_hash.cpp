@@ -60,7 +60,9 @@ image::Plane borrow(const py::array_t<std::uint8_t>& rows) {
   return {rows.data(), one_row ? row_bytes : static_cast<std::size_t>(rows.strides(0)), length};
 }
 
-py::list pdq(const py::array_t<std::uint8_t>& rows, std::uint8_t format, std::uint8_t profile, bool dihedral) {
+// `reduction`, `full_width` and `full_height` are 1, 0 and 0 for a picture in full size.
+py::list pdq(const py::array_t<std::uint8_t>& rows, std::uint8_t format, std::uint8_t profile, bool dihedral,
+             std::uint32_t reduction, std::uint32_t full_width, std::uint32_t full_height) {
   if (rows.ndim() < 2) {
     raise_for_status(Status::kBadPicture);
   }
@@ -71,14 +73,22 @@ py::list pdq(const py::array_t<std::uint8_t>& rows, std::uint8_t format, std::ui
   view.planes[0] = borrow(rows);
   const auto how = static_cast<hash::Profile>(profile);
   std::size_t scratch_bytes = 0;
-  raise_for_status(hash::pdq_scratch_bytes(view, how, &scratch_bytes));
+  const hash::Reduction reduced = {reduction, full_width, full_height};
+  const bool full = reduction == 1;
+  raise_for_status(full ? hash::pdq_scratch_bytes(view, how, &scratch_bytes)
+                        : hash::pdq_reduced_scratch_bytes(view, reduced, &scratch_bytes));
   const std::unique_ptr<std::uint8_t[]> scratch(new std::uint8_t[scratch_bytes]);
   std::array<hash::Pdq, hash::kDihedralCount> results{};
   Status status = Status::kOk;
   {
     const py::gil_scoped_release release;
-    status = dihedral ? hash::pdq_dihedral(view, how, results.data(), scratch.get(), scratch_bytes)
-                      : hash::pdq(view, how, results.data(), scratch.get(), scratch_bytes);
+    if (!full) {
+      status = hash::pdq_reduced(view, reduced, dihedral, results.data(), scratch.get(), scratch_bytes);
+    } else if (dihedral) {
+      status = hash::pdq_dihedral(view, how, results.data(), scratch.get(), scratch_bytes);
+    } else {
+      status = hash::pdq(view, how, results.data(), scratch.get(), scratch_bytes);
+    }
   }
   raise_for_status(status);
   py::list hashes;
@@ -99,7 +109,8 @@ PYBIND11_MODULE(_hash, module) {
   module.attr("MAX_SIDE_PX") = image::kMaxSidePx;
   module.attr("MIN_USABLE_QUALITY") = hash::kMinUsableQuality;
   module.attr("PRE_RESIZE_PX") = hash::kPreResizePx;
-  module.def("pdq", &pdq, py::arg("rows").noconvert(), py::arg("format"), py::arg("profile"), py::arg("dihedral"));
+  module.def("pdq", &pdq, py::arg("rows").noconvert(), py::arg("format"), py::arg("profile"), py::arg("dihedral"),
+             py::arg("reduction") = 1, py::arg("full_width") = 0, py::arg("full_height") = 0);
   module.def("kernels", [] { return kernel_names(hash::kKernelCount, &hash::kernel_info, hash::kernel_in_use()); });
   module.def(
       "set_kernel", [](const std::string& name) { raise_for_status(hash::set_kernel(name.c_str())); }, py::arg("name"));

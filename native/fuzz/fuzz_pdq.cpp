@@ -16,7 +16,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto profile = static_cast<Profile>(input.below(kProfileCount + 1));
   const std::size_t chosen = input.below(kKernelCount);
   const safelight::fuzz::Picture picture = safelight::fuzz::take_picture(&input);
+  Pdq reduced[kDihedralCount];
   std::size_t needed = 0;
+  // As it came, or spread over blocks: full sides that fit in half of the cases.
+  const auto factor = static_cast<std::uint32_t>(input.below(2) == 0 ? 1U << input.below(4) : input.below(20));
+  const bool fitting = input.below(2) == 0;
+  const Reduction reduction = {factor, fitting ? picture.view.width_px * factor : input.take<std::uint32_t>(),
+                               fitting ? picture.view.height_px * factor : input.take<std::uint32_t>()};
+  if (pdq_reduced_scratch_bytes(picture.view, reduction, &needed) == Status::kOk) {
+    std::vector<std::uint8_t> scratch(needed);
+    expect(pdq_reduced(picture.view, reduction, true, reduced, scratch.data(), needed) == Status::kOk);
+    expect(pdq_reduced(picture.view, reduction, false, reduced, scratch.data(), needed - 1) == Status::kBufferTooSmall);
+  }
   const Status status = pdq_scratch_bytes(picture.view, profile, &needed);
   if (status != Status::kOk) {
     return 0;

@@ -283,6 +283,41 @@ TEST_CASE("pdq: what does not fit is refused and changes nothing") {
   CHECK(pdq_scratch_bytes(good, Profile::kFull, nullptr) == Status::kNullArgument);
 }
 
+TEST_CASE("pdq: a reduced picture is hashed as its blocks, on every kernel") {
+  for (const std::size_t factor : {2, 4, 8}) {
+    const std::size_t width = 403;
+    const std::size_t height = 261;
+    const Plane small = rgb((width + factor - 1) / factor, (height + factor - 1) / factor, 21, 5);
+    Plane spread(Format::kRgb, width, height, 3 * width, 0);
+    for (std::size_t y = 0; y < height; ++y) {
+      for (std::size_t x = 0; x < width; ++x) {
+        const std::uint8_t* from = small.bytes.data() + y / factor * (3 * small.view.width_px + 5) + x / factor * 3;
+        std::copy(from, from + 3, spread.row(y) + 3 * x);
+      }
+    }
+    const Pdq expected = run(spread.view);
+    const Reduction reduction = {static_cast<std::uint32_t>(factor), width, height};
+    std::size_t needed = 0;
+    REQUIRE(pdq_reduced_scratch_bytes(small.view, reduction, &needed) == Status::kOk);
+    Bytes scratch(needed);
+    for (std::size_t i = 0; i < kKernelCount; ++i) {
+      if (set_kernel(kernel_info(i).name) == Status::kOk) {
+        Pdq results[kDihedralCount];
+        CHECK(pdq_reduced(small.view, reduction, true, results, scratch.data(), needed) == Status::kOk);
+        CHECK(same(results[0], expected));
+      }
+    }
+    set_kernel("auto");
+    const auto status = [&](Reduction other) { return pdq_reduced_scratch_bytes(small.view, other, &needed); };
+    CHECK(status({3, width, height}) == Status::kOutOfRange);
+    CHECK(status({0, width, height}) == Status::kOutOfRange);
+    CHECK(status({2, 32'768, height}) == Status::kOutOfRange);
+    CHECK(status({static_cast<std::uint32_t>(factor), width + 8, height}) == Status::kBadPicture);
+    CHECK(status({static_cast<std::uint32_t>(factor), 0, 0}) == Status::kBadPicture);
+    CHECK(pdq_reduced(small.view, reduction, false, nullptr, scratch.data(), 1) == Status::kNullArgument);
+  }
+}
+
 TEST_CASE("pdq: distance counts bits") {
   const Pdq left = run(rgb(100, 80, 1).view);
   Pdq right = left;

@@ -27,7 +27,15 @@ class _Kernels(TypedDict):
     available: tuple[str, ...]
     known: tuple[str, ...]
 
-def pdq(rows: npt.NDArray[np.uint8], format: int, profile: int, dihedral: bool) -> list[tuple[int, int, bytes]]: ...
+def pdq(
+    rows: npt.NDArray[np.uint8],
+    format: int,
+    profile: int,
+    dihedral: bool,
+    reduction: int = 1,
+    full_width: int = 0,
+    full_height: int = 0,
+) -> list[tuple[int, int, bytes]]: ...
 def kernels() -> _Kernels: ...
 def set_kernel(name: str) -> None: ...
 def usual_slot_count(count: int) -> int: ...

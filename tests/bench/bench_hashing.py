@@ -3,9 +3,12 @@
     python -m pip install pdqhash==0.2.8 imagehash perception
     taskset -c 0 python tests/bench/bench_hashing.py [--rounds 15] [--json]
     python tests/bench/bench_hashing.py --conformance FOLDER
+    taskset -c 0 python tests/bench/bench_hashing.py --jpeg [FOLDER]
 
 With --conformance every picture of a folder is hashed as it is and at five other sizes (tiny, odd, grey, extreme
 aspect, large) by us and by pdqhash, from the same bytes; the exit status is 1 when the agreement is not as promised.
+With --jpeg the portrait as a 12-megapixel file is hashed end to end, in full, luma only, and decoded at 1/2, 1/4 and
+1/8; for a folder of pictures also how far those hashes are from the full one's.
 Peers that are not installed are left out and said so; pdqhash has no Linux wheel and needs a compiler.
 """
 
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import collections
 import importlib
+import io
 import json
 import os
 import platform
@@ -27,7 +31,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from safelight import _hash
-from safelight.hashing import PdqHash, pdq, pdq_dihedral
+from safelight.hashing import MATCH_DISTANCE, PdqHash, pdq, pdq_dihedral
 
 SIZES = {"64x64": (64, 64), "512x512": (512, 512), "1920x1080": (1920, 1080), "4000x3000": (4000, 3000)}
 PORTRAIT = Path(__file__).resolve().parents[2] / "examples/pictures/portrait.jpg"
@@ -106,6 +110,76 @@ def times(run: Callable[[Any], Any], image: Any, rounds: int) -> list[float]:
     return taken
 
 
+def of_jpeg(packed: bytes, reduction: int | None) -> PdqHash:
+    """A JPEG's hash: RGB in full, or luma decoded at 1 / `reduction`."""
+    with Image.open(io.BytesIO(packed)) as opened:
+        if reduction is None:
+            return pdq(np.asarray(opened.convert("RGB")))
+        width, height = opened.size
+        opened.draft("L", (width // reduction, height // reduction))
+        luma = np.asarray(opened if opened.mode == "L" else opened.convert("L"))
+        return pdq(luma, reduced_from=(width, height))
+
+
+REDUCTIONS = {"RGB": None, "luma": 1, "luma 1/2": 2, "luma 1/4": 4, "luma 1/8": 8}
+
+
+def measure_jpeg(rounds: int) -> list[dict[str, Any]]:
+    """From a file's bytes to the hash."""
+    file = io.BytesIO()
+    with Image.open(PORTRAIT) as opened:
+        opened.convert("RGB").resize(SIZES["4000x3000"]).save(file, "JPEG", quality=85)
+    packed = file.getvalue()
+    runners: dict[str, Callable[[Any], Any]] = {
+        f"safelight, {name}": lambda data, reduction=reduction: of_jpeg(data, reduction)
+        for name, reduction in REDUCTIONS.items()
+    }
+    if pdqhash := peer("pdqhash"):
+        runners["Pillow + pdqhash"] = lambda data: pdqhash.compute(
+            np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        )
+    taken: dict[str, list[float]] = {name: [] for name in runners}
+    for _ in range(rounds):
+        for name, run in runners.items():
+            taken[name] += times(run, packed, 1)
+    fastest = statistics.median(taken["safelight, luma 1/4"])
+    return [
+        {
+            "picture": "12 MP JPEG",
+            "what": name,
+            "median_ms": statistics.median(values),
+            "min_ms": min(values),
+            "times_safelight": statistics.median(values) / fastest,
+        }
+        for name, values in taken.items()
+    ]
+
+
+def reduced_distances(folder: Path) -> None:
+    """Print how far the hashes of reduced decoding are from the full one's, by reduction."""
+    bits: dict[str, list[int]] = collections.defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        packed = path.read_bytes()
+        try:
+            with Image.open(io.BytesIO(packed)) as opened:
+                if opened.format != "JPEG":
+                    continue
+            full = of_jpeg(packed, None)
+            if not full.usable:
+                continue
+            for name, reduction in REDUCTIONS.items():
+                if reduction is not None:
+                    bits[name].append(full.distance(of_jpeg(packed, reduction)))
+        except OSError:
+            continue
+    for name, distances in bits.items():
+        share = sum(distance <= MATCH_DISTANCE for distance in distances) / len(distances)
+        print(
+            f"{name:10} {len(distances)} pictures, {statistics.mean(distances):.2f} bits from the full hash on average,"
+            f" at most {max(distances)}, {share:.1%} within {MATCH_DISTANCE}"
+        )
+
+
 def variants(image: Image.Image, rng: np.random.Generator) -> Iterator[Image.Image]:
     """The picture and five other sizes of it."""
     yield image
@@ -153,10 +227,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--conformance", type=Path, metavar="FOLDER")
+    parser.add_argument("--jpeg", nargs="?", type=Path, const=Path(), metavar="FOLDER")
     arguments = parser.parse_args()
     if arguments.conformance:
         sys.exit(0 if conformance(arguments.conformance) else 1)
-    rows = measure(arguments.rounds)
+    if arguments.jpeg and arguments.jpeg != Path():
+        reduced_distances(arguments.jpeg)
+    rows = measure_jpeg(arguments.rounds) if arguments.jpeg else measure(arguments.rounds)
     if arguments.json:
         for row in rows:
             print(json.dumps(row))

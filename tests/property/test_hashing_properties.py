@@ -101,3 +101,24 @@ def test_distance_is_a_metric_on_bits(left: bytes, right: bytes) -> None:
     expected = sum(bin(a ^ b).count("1") for a, b in zip(left, right, strict=True))
     assert one.distance(other) == other.distance(one) == expected
     assert PdqHash.parse(one.hex()) == PdqHash.parse(one.base64()) == one
+
+
+@given(
+    height=st.integers(5, 400),
+    width=st.integers(5, 400) | st.integers(900, 1300),
+    factor=st.sampled_from([2, 4, 8]),
+    grey=st.booleans(),
+    kernel=st.sampled_from(_hash.kernels()["available"]),
+    seed=SEEDS,
+)
+@example(height=5, width=7, factor=8, grey=True, kernel="scalar", seed=1)
+@example(height=300, width=64, factor=2, grey=False, kernel="scalar", seed=1)
+def test_a_reduced_picture_is_hashed_as_its_blocks(
+    height: int, width: int, factor: int, grey: bool, kernel: str, seed: int
+) -> None:
+    small = _noise(-(-height // factor), -(-width // factor), seed, grey=grey)
+    spread = np.repeat(np.repeat(small, factor, axis=0), factor, axis=1)[:height, :width]
+    _hash.set_kernel(kernel)
+    assert pdq(small, reduced_from=(width, height)) == pdq(np.ascontiguousarray(spread))
+    eight = pdq_dihedral(small, reduced_from=(width, height))
+    assert eight == pdq_dihedral(np.ascontiguousarray(spread))

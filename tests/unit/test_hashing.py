@@ -279,3 +279,35 @@ def test_other_misuse() -> None:
         _hash.pdq(np.zeros((9, 9), np.uint8), 99, 0, False)
     with pytest.raises(TypeError):
         _hash.pdq(np.zeros((9, 9), np.float32), 0, 0, False)  # type: ignore[arg-type]
+
+
+def test_a_reduced_jpeg_is_near_the_full_one(portrait: Path) -> None:
+    with Image.open(portrait) as opened:
+        large = opened.convert("RGB").resize((2000, 1501))
+    packed = io.BytesIO()
+    large.save(packed, "JPEG", quality=90)
+    with Image.open(packed) as opened:
+        full = pdq(np.asarray(opened.convert("RGB")))
+    for factor, most in ((1, 4), (2, 4), (4, 8), (8, 16)):
+        with Image.open(packed) as opened:
+            opened.draft("L", (2000 // factor, 1501 // factor))
+            assert opened.size == (-(-2000 // factor), -(-1501 // factor))
+            luma = np.asarray(opened)
+        assert pdq(luma, reduced_from=(2000, 1501)).distance(full) <= most
+
+
+@pytest.mark.parametrize("full", [(40, 41), (38, 40), (161, 160), (120, 120), (0, 0), (-40, 40)])
+def test_what_is_no_reduction_is_refused(full: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match=r"got .*, expected .*; "):
+        pdq(np.zeros((20, 20), np.uint8), reduced_from=full)
+
+
+def test_other_profiles_are_not_reduced() -> None:
+    with pytest.raises(UsageError, match="expected full"):
+        pdq(np.zeros((20, 20), np.uint8), reduced_from=(40, 40), profile="near512")
+    with pytest.raises(UsageError):
+        _hash.pdq(np.zeros((20, 20), np.uint8), _hash.FORMATS.index("grey"), 0, False, 3, 60, 60)
+    with pytest.raises(UsageError):
+        _hash.pdq(np.zeros((20, 20), np.uint8), _hash.FORMATS.index("grey"), 0, False, 2, 60, 60)
+    with pytest.raises(UsageError):
+        _hash.pdq(np.zeros((20, 20), np.uint8), _hash.FORMATS.index("grey"), 0, False, 8, 2**31, 160)

@@ -73,6 +73,22 @@ Status pdq(const image::PictureView& picture, Profile profile, Pdq* result, void
 Status pdq_dihedral(const image::PictureView& picture, Profile profile, Pdq* results, void* scratch,
                     std::size_t scratch_bytes) noexcept;
 
+// A picture that was stored smaller, each pixel the mean of a block of `factor` each way, the last ones of what is
+// left: what JPEG decoders give at 1/2, 1/4 and 1/8 for a fraction of the time.
+struct Reduction {
+  std::uint32_t factor;  // 1, 2, 4 or 8
+  std::uint32_t full_width_px;
+  std::uint32_t full_height_px;
+};
+
+// Hashes it as if every pixel were spread over its block again: the filters are those of the full size, so that the
+// answer is near the full picture's, by profile kFull. One result, or kDihedralCount when `dihedral`.
+// kOutOfRange: another factor, or a full side too long. kBadPicture: the sides are not those of the full ones, reduced.
+Status pdq_reduced_scratch_bytes(const image::PictureView& picture, const Reduction& reduction,
+                                 std::size_t* bytes) noexcept;
+Status pdq_reduced(const image::PictureView& picture, const Reduction& reduction, bool dihedral, Pdq* results,
+                   void* scratch, std::size_t scratch_bytes) noexcept;
+
 // Bits that differ, 0..256. Both arguments are kPdqBytes long.
 std::uint32_t pdq_distance(const std::uint8_t* left, const std::uint8_t* right) noexcept;
 

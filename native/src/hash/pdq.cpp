@@ -91,6 +91,23 @@ struct Axis {
     const std::size_t pairs = std::min({tap + 1, second, length(line) - tap});
     return line == kSamples ? 1 : static_cast<std::uint32_t>(pairs);
   }
+  // The same in stored pixels, each for `reduction` ones.
+  [[nodiscard]] std::size_t first_block(std::size_t line, std::size_t reduction) const noexcept {
+    return first(line) / reduction;
+  }
+  [[nodiscard]] std::size_t block_count(std::size_t line, std::size_t reduction) const noexcept {
+    return (first(line) + length(line) - 1) / reduction - first_block(line, reduction) + 1;
+  }
+  [[nodiscard]] std::uint32_t block_weight(std::size_t line, std::size_t block, std::size_t reduction) const noexcept {
+    const std::size_t begin = (first_block(line, reduction) + block) * reduction;
+    const std::size_t end = std::min(begin + reduction, first(line) + length(line));
+    std::uint32_t sum = 0;
+    for (std::size_t pixel = std::max(begin, first(line)); pixel < end; ++pixel) {
+      sum += weight(line, pixel - first(line));
+    }
+    return sum;
+  }
+
   [[nodiscard]] double whole() const noexcept { return static_cast<double>(window * window); }
   // What the cut line counts beside the last one.
   [[nodiscard]] double cut_ratio() const noexcept {
@@ -101,6 +118,11 @@ struct Axis {
 // Which source row or column stands at `at` after the resize to kPreResizePx (CImg's nearest neighbour).
 std::size_t nearest(std::size_t at, std::size_t size) noexcept { return at * size / kPreResizePx; }
 
+// How many stored pixels `size` ones come to, the last one for what is left.
+constexpr std::size_t blocks(std::size_t size, std::size_t reduction) noexcept {
+  return (size + reduction - 1) / reduction;
+}
+
 // What the picture's arguments come to.
 struct Plan {
   bool too_small;
@@ -108,9 +130,15 @@ struct Plan {
   PixelLayout pixel;
   std::size_t width;  // as hashed
   std::size_t height;
+  std::size_t reduction;     // a stored pixel stands for this many each way
+  std::size_t stored_width;  // of the rows that are read
+
+  [[nodiscard]] std::size_t row_bytes() const noexcept { return pixel.bytes * stored_width; }
 };
 
-Status make_plan(const PictureView& picture, Profile profile, Plan* plan) noexcept {
+constexpr Reduction kNotReduced = {1, 0, 0};
+
+Status make_plan(const PictureView& picture, Profile profile, const Reduction& reduction, Plan* plan) noexcept {
   plan->pixel = pixel_layout(picture.format);
   if (plan->pixel.bytes == 0 || static_cast<std::size_t>(profile) >= kProfileCount) {
     return Status::kUnknownWord;
@@ -137,6 +165,20 @@ Status make_plan(const PictureView& picture, Profile profile, Plan* plan) noexce
   plan->resized = profile == Profile::kNear512 && large;
   plan->width = plan->resized ? kPreResizePx : width;
   plan->height = plan->resized ? kPreResizePx : height;
+  plan->stored_width = plan->width;
+  plan->reduction = reduction.factor;
+  if (reduction.factor != 1) {
+    const bool possible = reduction.factor == 2 || reduction.factor == 4 || reduction.factor == 8;
+    if (!possible || profile != Profile::kFull || reduction.full_width_px > image::kMaxSidePx ||
+        reduction.full_height_px > image::kMaxSidePx) {
+      return Status::kOutOfRange;
+    }
+    plan->width = reduction.full_width_px;
+    plan->height = reduction.full_height_px;
+    if (width != blocks(plan->width, plan->reduction) || height != blocks(plan->height, plan->reduction)) {
+      return Status::kBadPicture;
+    }
+  }
   plan->too_small = plan->width < kMinSidePx || plan->height < kMinSidePx;
   return Status::kOk;
 }
@@ -144,7 +186,7 @@ Status make_plan(const PictureView& picture, Profile profile, Plan* plan) noexce
 // Everything that a hash needs while it is made.
 struct Workspace {
   std::uint32_t* sums;     // one line of the picture, each byte of a pixel apart
-  std::uint32_t* weights;  // of a whole column tent, of the last one, of the cut one
+  std::uint32_t* weights;  // of a whole column tent, of the last one, of the cut one; or of each
   ColumnTent* tents;
   std::uint8_t* resized_rows;
   double* samples;
@@ -153,15 +195,20 @@ struct Workspace {
   double* frequencies;
 };
 
+// Of one column tent, with a stored pixel more that a reduced one may begin in.
 std::size_t padded_taps(const Plan& plan) noexcept {
-  return round_up(plan.pixel.bytes * Axis(plan.width).longest(), kTapStep);
+  const std::size_t reduced = plan.reduction == 1 ? 0 : 1;
+  return round_up(plan.pixel.bytes * (blocks(Axis(plan.width).longest(), plan.reduction) + reduced), kTapStep);
 }
+
+// Tents that weigh alike share their weights; reduced ones begin anywhere in a stored pixel and do not.
+std::size_t tent_shapes(const Plan& plan) noexcept { return plan.reduction == 1 ? 3 : kSamples + 1; }
 
 Workspace lay_out(const Plan& plan, Scratch* scratch) noexcept {
   Workspace work{};
   // Room for the vectors' last block, and for the padding of the last tent.
-  work.sums = scratch->take<std::uint32_t>(round_up(plan.pixel.bytes * plan.width, kSumStep) + kTapStep);
-  work.weights = scratch->take<std::uint32_t>(3 * padded_taps(plan));
+  work.sums = scratch->take<std::uint32_t>(round_up(plan.row_bytes(), kSumStep) + kTapStep);
+  work.weights = scratch->take<std::uint32_t>(tent_shapes(plan) * padded_taps(plan));
   work.tents = scratch->take<ColumnTent>(kSamples + 1);
   work.resized_rows = scratch->take<std::uint8_t>(plan.resized ? kRowsAtOnce * plan.pixel.bytes * kPreResizePx : 0);
   work.samples = scratch->take<double>(kSampleCount + kSamples + 1);  // and the cut lines
@@ -171,10 +218,30 @@ Workspace lay_out(const Plan& plan, Scratch* scratch) noexcept {
   return work;
 }
 
+void fill_reduced_tents(const Plan& plan, const Axis& columns, const Workspace& work) noexcept {
+  const std::size_t bytes = plan.pixel.bytes;
+  const std::size_t padded = padded_taps(plan);
+  for (std::size_t line = 0; line < columns.line_count(); ++line) {
+    std::uint32_t* to = work.weights + line * padded;
+    const std::size_t count = columns.block_count(line, plan.reduction);
+    for (std::size_t block = 0; block < count; ++block) {
+      for (std::size_t channel = 0; channel < bytes; ++channel) {
+        to[bytes * block + channel] = columns.block_weight(line, block, plan.reduction) * plan.pixel.weights[channel];
+      }
+    }
+    work.tents[line] = {to, static_cast<std::uint32_t>(bytes * columns.first_block(line, plan.reduction)),
+                        static_cast<std::uint32_t>(round_up(bytes * count, kTapStep))};
+  }
+}
+
 void fill_column_tents(const Plan& plan, const Axis& columns, const Workspace& work) noexcept {
   const std::size_t bytes = plan.pixel.bytes;
   const std::size_t padded = padded_taps(plan);
-  std::memset(work.weights, 0, 3 * padded * sizeof(*work.weights));
+  std::memset(work.weights, 0, tent_shapes(plan) * padded * sizeof(*work.weights));
+  if (plan.reduction > 1) {
+    fill_reduced_tents(plan, columns, work);
+    return;
+  }
   const std::size_t shapes[3] = {0, kSamples - 1, kSamples};  // a line of each shape
   for (std::size_t shape = 0; shape < (columns.has_cut ? 3 : 1); ++shape) {
     std::uint32_t* to = work.weights + shape * padded;
@@ -206,9 +273,10 @@ void resize_row(const std::uint8_t* row, std::size_t source_width, std::size_t b
 void add_line(const PictureView& picture, const Plan& plan, const Axis& rows, std::size_t line, const Kernels& kernels,
               const Workspace& work) noexcept {
   const image::Plane& plane = picture.planes[0];
-  const std::size_t count = plan.pixel.bytes * plan.width;
-  const std::size_t first = rows.first(line);
-  const std::size_t length = rows.length(line);
+  const std::size_t count = plan.row_bytes();
+  const bool reduced = plan.reduction > 1;
+  const std::size_t first = reduced ? rows.first_block(line, plan.reduction) : rows.first(line);
+  const std::size_t length = reduced ? rows.block_count(line, plan.reduction) : rows.length(line);
   for (std::size_t tap = 0; tap < length; tap += kRowsAtOnce) {
     const std::size_t here = std::min(kRowsAtOnce, length - tap);
     const std::uint8_t* pointers[kRowsAtOnce] = {};
@@ -223,7 +291,8 @@ void add_line(const PictureView& picture, const Plan& plan, const Axis& rows, st
       } else {
         pointers[i] = plane.data + row * plane.stride_bytes;
       }
-      const auto weight = static_cast<std::int16_t>(rows.weight(line, tap + i));
+      const auto weight = static_cast<std::int16_t>(reduced ? rows.block_weight(line, tap + i, plan.reduction)
+                                                            : rows.weight(line, tap + i));
       (i % 2 == 0 ? weights[i / 2].upper : weights[i / 2].lower) = weight;
     }
     if (here % 2 == 1) {
@@ -244,7 +313,7 @@ void make_samples(const PictureView& picture, const Plan& plan, const Kernels& k
                   const Workspace& work) noexcept {
   const Axis rows(plan.height);
   const Axis columns(plan.width);
-  if (plan.width == kSamples && rows.window == 1) {  // a thumbnail: one pixel is one sample
+  if (plan.width == kSamples && rows.window == 1 && plan.reduction == 1) {  // a thumbnail: one pixel is one sample
     for (std::size_t y = 0; y < kSamples; ++y) {
       const std::uint8_t* row = picture.planes[0].data + rows.sample(y) * picture.planes[0].stride_bytes;
       kernels.weigh_row(row, plan.pixel.weights, plan.pixel.bytes, work.samples + y * kSamples);
@@ -253,7 +322,7 @@ void make_samples(const PictureView& picture, const Plan& plan, const Kernels& k
     return;
   }
   fill_column_tents(plan, columns, work);
-  const std::size_t count = plan.pixel.bytes * plan.width;
+  const std::size_t count = plan.row_bytes();
   const std::size_t padded = round_up(count, kSumStep) + kTapStep;
   std::memset(work.sums + count, 0, (padded - count) * sizeof(*work.sums));  // meets weights of 0 only
 
@@ -343,13 +412,13 @@ void make_bits(const double* frequencies, const Signs& signs, std::uint8_t* as_i
   put_bits(columns, transposed);
 }
 
-Status make_hashes(const PictureView& picture, Profile profile, std::size_t count, Pdq* results, void* scratch,
-                   std::size_t scratch_bytes) noexcept {
+Status make_hashes(const PictureView& picture, Profile profile, const Reduction& reduction, std::size_t count,
+                   Pdq* results, void* scratch, std::size_t scratch_bytes) noexcept {
   if (results == nullptr || scratch == nullptr) {
     return Status::kNullArgument;
   }
   Plan plan{};
-  const Status status = make_plan(picture, profile, &plan);
+  const Status status = make_plan(picture, profile, reduction, &plan);
   if (status != Status::kOk) {
     return status;
   }
@@ -382,14 +451,13 @@ Status make_hashes(const PictureView& picture, Profile profile, std::size_t coun
   return Status::kOk;
 }
 
-}  // namespace
-
-Status pdq_scratch_bytes(const PictureView& picture, Profile profile, std::size_t* bytes) noexcept {
+Status count_scratch(const PictureView& picture, Profile profile, const Reduction& reduction,
+                     std::size_t* bytes) noexcept {
   if (bytes == nullptr) {
     return Status::kNullArgument;
   }
   Plan plan{};
-  const Status status = make_plan(picture, profile, &plan);
+  const Status status = make_plan(picture, profile, reduction, &plan);
   if (status == Status::kOk) {
     Scratch counted;
     lay_out(plan, &counted);
@@ -398,14 +466,30 @@ Status pdq_scratch_bytes(const PictureView& picture, Profile profile, std::size_
   return status;
 }
 
+}  // namespace
+
+Status pdq_scratch_bytes(const PictureView& picture, Profile profile, std::size_t* bytes) noexcept {
+  return count_scratch(picture, profile, kNotReduced, bytes);
+}
+
 Status pdq(const PictureView& picture, Profile profile, Pdq* result, void* scratch,
            std::size_t scratch_bytes) noexcept {
-  return make_hashes(picture, profile, 1, result, scratch, scratch_bytes);
+  return make_hashes(picture, profile, kNotReduced, 1, result, scratch, scratch_bytes);
 }
 
 Status pdq_dihedral(const PictureView& picture, Profile profile, Pdq* results, void* scratch,
                     std::size_t scratch_bytes) noexcept {
-  return make_hashes(picture, profile, kDihedralCount, results, scratch, scratch_bytes);
+  return make_hashes(picture, profile, kNotReduced, kDihedralCount, results, scratch, scratch_bytes);
+}
+
+Status pdq_reduced_scratch_bytes(const PictureView& picture, const Reduction& reduction, std::size_t* bytes) noexcept {
+  return count_scratch(picture, Profile::kFull, reduction, bytes);
+}
+
+Status pdq_reduced(const PictureView& picture, const Reduction& reduction, bool dihedral, Pdq* results, void* scratch,
+                   std::size_t scratch_bytes) noexcept {
+  const std::size_t count = dihedral ? kDihedralCount : 1;
+  return make_hashes(picture, Profile::kFull, reduction, count, results, scratch, scratch_bytes);
 }
 
 std::uint32_t pdq_distance(const std::uint8_t* left, const std::uint8_t* right) noexcept {
