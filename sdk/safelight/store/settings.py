@@ -174,6 +174,10 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
             tuple(sorted(self.bedtime.items())),
         )
 
+    def _by_the_clock(self, purpose: str) -> bool:
+        """Whether it depends on the time of day or on where a day ends."""
+        return self.allowance_min(purpose) is not None or self.open_mask(purpose) != schedule.ALWAYS
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values, everything written out."""
         return {name: msgspec.to_builtins(getattr(self, name)) for name in self.__struct_fields__}
@@ -239,12 +243,15 @@ def _steps(old: Settings, new: Settings, operator: Layer | None) -> Iterator[tup
     for word in ConsentPurpose:
         yield f"consent.{word}", _sign(_CONSENT_RANK[new.consent_by(word)] - _CONSENT_RANK[old.consent_by(word)])
     purposes = {*old.allowance, *old.windows, *new.allowance, *new.windows, schedule.ANY}
+    shared = []
     for purpose in sorted(purposes):
+        if _minutes(old, purpose) and _minutes(new, purpose):
+            shared.append(purpose)
         yield f"allowance.{purpose}", _sign(_minutes(old, purpose) - _minutes(new, purpose))
         was_open = old.open_mask(purpose) if _minutes(old, purpose) else 0
         opens = new.open_mask(purpose) if _minutes(new, purpose) else 0
         yield f"windows.{purpose}", _set_step(was_open, opens)
-    if old.zone != new.zone and (old.allowance or new.allowance):
+    if old.zone != new.zone and any(old._by_the_clock(purpose) or new._by_the_clock(purpose) for purpose in shared):
         # Another zone moves every window and every midnight: some minutes open and some close.
         yield "zone", None
     yield "counters", _sign(old.counters - new.counters)
