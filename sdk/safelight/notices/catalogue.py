@@ -588,7 +588,7 @@ def _check_complete(structure: Structure, texts: LanguageFile) -> None:
         if extra or (needed and missing):
             raise CatalogueError(
                 f"got {place} in {texts.lang!r} without {sorted(missing)} and with the unknown {sorted(extra)}; "
-                "expected the ids of structure.json; add or rename them, or declare 'variants': 0 while they are unfinished"
+                "expected the ids of structure.json; add or rename them, or declare 'variants': 0 until they are done"
             )
     for name, entry in texts.notices.items():
         if len(entry.variants) < texts.variants:
