@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import msgspec
-from safelight.notices.catalogue import Catalogue
+from safelight.notices.catalogue import LanguageFile, Structure
 from safelight.notices.directory import HelpTable
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "schema"
@@ -24,7 +24,11 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def schemas() -> dict[str, bytes]:
     """Returns the bytes of each schema file, by file name."""
-    types = {"catalogue.schema.json": Catalogue, "helplines.schema.json": HelpTable}
+    types = {
+        "catalogue.schema.json": LanguageFile,
+        "helplines.schema.json": HelpTable,
+        "structure.schema.json": Structure,
+    }
     return {name: _render(kind) for name, kind in types.items()}
 
 

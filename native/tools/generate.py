@@ -27,6 +27,7 @@ BUILTIN_DATA = (
     "_data/models/*_v[0-9]*/golden.json",
     "_data/models/*_v[0-9]*/model.tflite",
     "_data/models/*_v[0-9]*/MODEL_CARD.md",
+    "_data/deterrence/structure.json",
     "_data/deterrence/catalogue/*.json",
     "_data/deterrence/help/*.json",
     "_data/deterrence/schema/*.json",

@@ -218,8 +218,11 @@ class Notice:
     """What is shown: what happened, what you can do, why, help, how to say "this is wrong".
 
     Attributes:
-        id: ``<entry>/<variant>`` of the catalogue, e.g. ``picture_out_explicit.share.10_12/a``; no content.
+        id: ``<entry>/<variant>`` of the catalogue, e.g. ``picture_out_explicit.share.10_12/a``; no content. The
+            variant ``short`` is the form for showing again.
         lang: BCP 47 tag of the texts.
+        direction: in which the texts run, ``ltr`` or ``rtl``.
+        severity: 1, 2 or 3.
     """
 
     id: str
@@ -230,6 +233,8 @@ class Notice:
     choices: tuple[Choice, ...]
     appeal: str
     help: tuple[HelpService, ...] = field(default=())
+    direction: str = "ltr"
+    severity: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +307,8 @@ def _notice_dict(notice: Notice) -> dict[str, Any]:
         "choices": [{"id": c.id, "label": c.label} for c in notice.choices],
         "appeal": notice.appeal,
         "help": [help_dict(s) for s in notice.help],
+        "direction": notice.direction,
+        "severity": notice.severity,
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from safelight.decision import HelpService
-from safelight.notices.catalogue import Catalogue, load_catalogue
+from safelight.notices.catalogue import Catalogue, Structure, load_catalogue, load_structure
 from safelight.notices.directory import load_directory
 
 DETERRENCE = Path(__file__).resolve().parents[2] / "deterrence"
@@ -18,8 +18,13 @@ def deterrence() -> Path:
 
 
 @pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
-    return load_catalogue((DETERRENCE / "catalogue" / "en.json").read_bytes())
+def structure() -> Structure:
+    return load_structure((DETERRENCE / "structure.json").read_bytes())
+
+
+@pytest.fixture(scope="session")
+def catalogue(structure: Structure) -> Catalogue:
+    return load_catalogue(structure, (DETERRENCE / "catalogue" / "en.json").read_bytes())
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from safelight.notices.catalogue import Catalogue, CatalogueError, load_catalogue
+from safelight.notices.catalogue import Catalogue, CatalogueError, Structure, load_catalogue, load_structure
 
 
 def tool(deterrence: Path, name: str) -> ModuleType:
@@ -22,8 +22,17 @@ def tool(deterrence: Path, name: str) -> ModuleType:
 
 
 @pytest.fixture
-def raw(deterrence: Path) -> Any:
+def shapes(deterrence: Path) -> Any:
+    return json.loads((deterrence / "structure.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def texts(deterrence: Path) -> Any:
     return json.loads((deterrence / "catalogue" / "en.json").read_text(encoding="utf-8"))
+
+
+def read(shapes: Any, texts: Any) -> Catalogue:
+    return load_catalogue(load_structure(json.dumps(shapes).encode()), json.dumps(texts).encode())
 
 
 def test_schemas_are_in_step_with_the_types(deterrence: Path) -> None:
@@ -32,25 +41,16 @@ def test_schemas_are_in_step_with_the_types(deterrence: Path) -> None:
         assert stored == json.loads(data), f"{name}: run deterrence/tools/make_schema.py"
 
 
-def test_the_format_leaves_room_for_more_wordings_and_a_short_form(raw: Any) -> None:
-    first = raw["notices"][0]["variants"][0]
-    raw["notices"][0]["variants"].append({**first, "id": "b", "review": "native-reviewed", "short": "Stop here?"})
-    second = load_catalogue(json.dumps(raw).encode()).notices[0].variants[1]
-    assert (second.id, second.review, second.short) == ("b", "native-reviewed", "Stop here?")
-
-
-def break_nothing_else(raw: Any, where: str) -> None:
-    notice = raw["notices"][0]
-    variant = notice["variants"][0]
+def break_structure(shapes: Any, where: str) -> None:
+    notice = shapes["notices"][0]
+    dialogue = shapes["dialogues"][0]
     match where:
         case "unknown field":
-            variant["colour"] = "red"
-        case "empty text":
-            variant["body"] = ""
+            notice["colour"] = "red"
         case "no choice":
-            variant["choices"] = []
-        case "no variant":
-            notice["variants"] = []
+            notice["choices"]["BLOCK"] = []
+        case "choices for another action":
+            notice["choices"]["HOLD"] = notice["choices"].pop("BLOCK")
         case "no help":
             notice["help"] = []
         case "unknown band":
@@ -59,16 +59,91 @@ def break_nothing_else(raw: Any, where: str) -> None:
             notice["cell"] = "picture_sideways"
         case "ALLOW":
             notice["actions"] = ["ALLOW"]
-        case "unknown review state":
-            variant["review"] = "perfect"
+        case "asked for and decided":
+            notice["asked"] = True
         case "other schema":
-            raw["schema"] = 2
+            shapes["schema"] = 1
         case "entry twice":
-            raw["notices"].append({**notice, "events": ["view"]})
-        case "variant twice":
-            notice["variants"].append(variant)
+            shapes["notices"].append({**notice, "events": ["view"]})
         case "two entries for one situation":
-            raw["notices"].append({**notice, "id": notice["id"] + ".again"})
+            shapes["notices"].append({**notice, "id": notice["id"] + ".again"})
+        case "a dialogue that leads nowhere":
+            dialogue["steps"][0]["buttons"][0]["to"] = "nowhere"
+        case "a dialogue without an end":
+            dialogue["steps"][0]["buttons"][0]["to"] = dialogue["start"]
+        case "a step that nothing leads to":
+            dialogue["steps"].append({"id": "island", "buttons": [], "help": ["child"]})
+        case "an end without help":
+            next(step for step in dialogue["steps"] if not step["buttons"])["help"] = []
+        case "a step twice":
+            dialogue["steps"].append(dialogue["steps"][0])
+        case _:
+            raise AssertionError(where)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "unknown field",
+        "no choice",
+        "choices for another action",
+        "no help",
+        "unknown band",
+        "unknown trigger",
+        "ALLOW",
+        "asked for and decided",
+        "other schema",
+        "entry twice",
+        "two entries for one situation",
+        "a dialogue that leads nowhere",
+        "a dialogue without an end",
+        "a step that nothing leads to",
+        "an end without help",
+        "a step twice",
+    ],
+)
+def test_a_broken_structure_is_refused_as_a_whole(shapes: Any, where: str) -> None:
+    load_structure(json.dumps(shapes).encode())
+    break_structure(shapes, where)
+    with pytest.raises(CatalogueError, match=r"got .*; expected .*; "):
+        load_structure(json.dumps(shapes).encode())
+
+
+def break_texts(texts: Any, where: str) -> None:
+    name, notice = next(iter(texts["notices"].items()))
+    match where:
+        case "unknown field":
+            notice["colour"] = "red"
+        case "empty text":
+            notice["short"] = ""
+        case "no variant":
+            notice["variants"] = {}
+        case "fewer variants than declared":
+            notice["variants"].popitem()
+        case "unknown review state":
+            notice["variants"]["a"]["review"] = "perfect"
+        case "other schema":
+            texts["schema"] = 1
+        case "an entry missing":
+            del texts["notices"][name]
+        case "an entry too many":
+            texts["notices"]["generic.smile"] = notice
+        case "a label missing":
+            del texts["labels"]["stop"]
+        case "a reason missing":
+            del texts["why"]["check"]
+        case "a button of a dialogue missing":
+            texts["dialogues"]["adult_at_risk.adult"]["how"]["buttons"].popitem()
+        case "a step missing":
+            texts["dialogues"]["adult_at_risk.adult"].popitem()
+        case "a section missing":
+            texts["education"]["carers"]["sections"].popitem()
+        case "a placeholder lost":
+            texts["appeal"]["look"] = "Press the button."
+        case "a placeholder too many":
+            notice["short"] += " {name}"
+        case "a brace left open":
+            notice["short"] += " {"
         case _:
             raise AssertionError(where)
 
@@ -78,56 +153,54 @@ def break_nothing_else(raw: Any, where: str) -> None:
     [
         "unknown field",
         "empty text",
-        "no choice",
         "no variant",
-        "no help",
-        "unknown band",
-        "unknown trigger",
-        "ALLOW",
+        "fewer variants than declared",
         "unknown review state",
         "other schema",
-        "entry twice",
-        "variant twice",
-        "two entries for one situation",
+        "an entry missing",
+        "an entry too many",
+        "a label missing",
+        "a reason missing",
+        "a button of a dialogue missing",
+        "a step missing",
+        "a section missing",
+        "a placeholder lost",
+        "a placeholder too many",
+        "a brace left open",
     ],
 )
-def test_a_broken_catalogue_is_refused_as_a_whole(raw: Any, where: str) -> None:
-    load_catalogue(json.dumps(raw).encode())
-    break_nothing_else(raw, where)
+def test_a_broken_language_is_refused_as_a_whole(shapes: Any, texts: Any, where: str) -> None:
+    read(shapes, texts)
+    break_texts(texts, where)
     with pytest.raises(CatalogueError, match=r"got .*; expected .*; "):
-        load_catalogue(json.dumps(raw).encode())
+        read(shapes, texts)
 
 
-@pytest.mark.parametrize("data", [b"", b"null", b"{", b"\xff\xfe", b'{"schema": 1}'])
-def test_bytes_that_are_no_catalogue_are_refused(data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"null", b"{", b"\xff\xfe", b'{"schema": 2}'])
+def test_bytes_that_are_no_catalogue_are_refused(structure: Structure, data: bytes) -> None:
     with pytest.raises(CatalogueError):
-        load_catalogue(data)
+        load_structure(data)
+    with pytest.raises(CatalogueError):
+        load_catalogue(structure, data)
 
 
-def test_one_label_and_one_meaning_for_a_choice(catalogue: Catalogue) -> None:
-    known = {
-        "stop",
-        "close",
-        "keep_hidden",
-        "choose_another",
-        "continue",
-        "show",
-        "tell_adult",
-        "block_contact",
-        "help",
-        "appeal",
-    }
-    used = {c.id for entry in catalogue.notices for v in entry.variants for c in v.choices}
-    assert used == known, "deterrence/README.md lists what a host does for each choice"
+def test_an_unfinished_language_shows_english_where_it_has_nothing(catalogue: Catalogue, texts: Any) -> None:
+    first, second = list(texts["notices"])[:2]
+    texts.update(lang="de", variants=0, dialogues={}, education={}, redress={}, removal={}, removal_services={})
+    texts["notices"] = {first: texts["notices"][first]}
+    found = load_catalogue(catalogue.structure, json.dumps(texts).encode(), fallback=catalogue)
+    by_id = {entry.id: entry.lang for entry in found.notices}
+    assert (by_id[first], by_id[second]) == ("de", "en")
+    assert len(by_id) == len(catalogue.notices)
 
 
 def test_the_readme_lists_every_choice_and_trigger(catalogue: Catalogue, deterrence: Path) -> None:
     readme = (deterrence / "README.md").read_text(encoding="utf-8")
     for entry in catalogue.notices:
         assert f"`{entry.cell}`" in readme
-        for variant in entry.variants:
-            for choice in variant.choices:
-                assert f"`{choice.id}`" in readme
+        for choices in entry.shape.choices.values():
+            for choice in choices:
+                assert f"`{choice.id}`" in readme, choice.id
 
 
 # --- the import tool

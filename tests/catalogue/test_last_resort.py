@@ -18,11 +18,12 @@ Reader = Callable[[str], bytes]
 
 @pytest.fixture(autouse=True)
 def nothing_cached() -> Iterator[None]:
-    builtin._catalogue.cache_clear()
-    builtin._directory.cache_clear()
+    kept = (builtin._structure, builtin._catalogue, builtin._directory)
+    for cached in kept:
+        cached.cache_clear()
     yield
-    builtin._catalogue.cache_clear()
-    builtin._directory.cache_clear()
+    for cached in kept:
+        cached.cache_clear()
 
 
 @pytest.fixture
@@ -50,7 +51,8 @@ def test_both_are_read_once(monkeypatch: pytest.MonkeyPatch, from_tree: Reader) 
     first, second = builtin.load_builtin(), builtin.load_builtin()
     assert first.reasons == () and first.catalogue is not None and first.directory
     assert second.catalogue is first.catalogue and second.directory is first.directory
-    assert sorted(asked) == ["deterrence/catalogue/en.json", "deterrence/help/helplines.json"]
+    expected = ["deterrence/catalogue/en.json", "deterrence/help/helplines.json", "deterrence/structure.json"]
+    assert sorted(asked) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def test_both_are_read_once(monkeypatch: pytest.MonkeyPatch, from_tree: Reader) 
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("part", ["catalogue/", "help/", "deterrence/"])
+@pytest.mark.parametrize("part", ["catalogue/", "structure", "help/", "deterrence/"])
 @pytest.mark.parametrize("action", SHOWN, ids=str)
 def test_unreadable_data_still_gives_words_and_help(
     monkeypatch: pytest.MonkeyPatch, from_tree: Reader, part: str, error: Exception, action: Action
@@ -82,7 +84,7 @@ def test_unreadable_data_still_gives_words_and_help(
     )
     assert notice.title and notice.body and notice.why and notice.choices and notice.appeal and notice.help
     assert notice.id.startswith("last_resort.") == (part != "help/")
-    if part == "catalogue/":
+    if part in ("catalogue/", "structure"):
         assert notice.help[0].service == "Childline"
         assert notice.help[0].read_on is not None
     else:
@@ -122,7 +124,7 @@ def test_last_resort_without_any_data(action: Action, band: AgeBand) -> None:
 def test_last_resort_stands_in_for_a_catalogue_without_the_situation(
     catalogue: Catalogue, directory: tuple[HelpService, ...]
 ) -> None:
-    partial = Catalogue(schema=1, lang="en", version="1.0.0", notices=catalogue.notices[:1])
+    partial = Catalogue(catalogue.structure, catalogue.texts, catalogue.notices[:1])
     notice = select_notice(
         catalogue=partial,
         directory=directory,

@@ -18,6 +18,9 @@ MAX_TITLE_WORDS = 8
 MAX_LABEL_WORDS = 5
 MAX_SENTENCE_WORDS = 22
 
+CRIME, HARM, CONSEQUENCES, CRISIS = "crime", "harm", "consequences", "crisis"
+HELP = r"(?<!each )[Hh]elp|[Ss]upport|Talking"
+
 CHILDREN = {AgeBand.UNDER_10, AgeBand.FROM_10_TO_12}
 PROTECTED = set(AgeBand) - {AgeBand.ADULT}
 
@@ -30,6 +33,8 @@ MAX_GRADE = {
     AgeBand.FROM_16_TO_17: 6.6,
     AgeBand.ADULT: 6.6,
 }
+# Three sentences that must hold everything run longer.
+SHORT_SLACK = 1.5
 # The one-sentence reason runs longer than the sentences of a body.
 MAX_WHY_GRADE = {AgeBand.UNDER_10: 4.0}
 MAX_WHY_GRADE_OTHERS = 7.0
@@ -82,16 +87,20 @@ FOR_NOBODY_UNDER_10 = [r"embarrass", r"reveal", r"guardian", r"automatic", r"ser
 AMERICAN = [r"\bcolor", r"behavior", r"\bapologiz", r"\bcenter", r"\bgray\b", r"\bmom\b"]
 
 
-def texts(variant: Variant) -> Iterator[str]:
-    yield from (variant.title, variant.body, variant.why, variant.appeal)
-    if variant.short is not None:
-        yield variant.short
-    for choice in variant.choices:
-        yield choice.label
-
-
 def all_variants(catalogue: Catalogue) -> list[tuple[Entry, Variant]]:
-    return [(entry, variant) for entry in catalogue.notices for variant in entry.variants]
+    """Every wording, and the short form as one more."""
+    return [
+        (entry, variant)
+        for entry in catalogue.notices
+        for variant in (*entry.variants, Variant("short", "written", entry.variants[0].title, entry.short))
+    ]
+
+
+def texts(entry: Entry, variant: Variant) -> Iterator[str]:
+    yield from (variant.title, variant.body, entry.why, entry.appeal)
+    for action in entry.shape.choices:
+        for choice in entry.choices(action):
+            yield choice.label
 
 
 def find_banned(text: str, bands: set[AgeBand]) -> list[str]:
@@ -133,7 +142,7 @@ def test_no_banned_words(catalogue: Catalogue) -> None:
     broken = [
         (entry.id, text, rules)
         for entry, variant in all_variants(catalogue)
-        for text in texts(variant)
+        for text in texts(entry, variant)
         if (rules := find_banned(text, set(entry.bands)))
     ]
     assert not broken
@@ -141,7 +150,7 @@ def test_no_banned_words(catalogue: Catalogue) -> None:
 
 def test_no_numbers_but_the_age_of_majority(catalogue: Catalogue) -> None:
     for entry, variant in all_variants(catalogue):
-        for text in texts(variant):
+        for text in texts(entry, variant):
             assert set(re.findall(r"\d+", text)) <= {"18"}, entry.id
 
 
@@ -168,29 +177,33 @@ def test_lengths(catalogue: Catalogue) -> None:
         assert len(variant.body.split()) <= MAX_BODY_WORDS, entry.id
         assert len(variant.title.split()) <= MAX_TITLE_WORDS, entry.id
         assert max(map(len, sentences(variant.body))) <= MAX_SENTENCE_WORDS, entry.id
-        for choice in variant.choices:
-            assert len(choice.label.split()) <= MAX_LABEL_WORDS, entry.id
+        for label in entry.labels.values():
+            assert len(label.split()) <= MAX_LABEL_WORDS, entry.id
 
 
 def test_reading_level(catalogue: Catalogue) -> None:
     assert grade("The consequences of irresponsible distribution are considerable.") > 12
     for entry, variant in all_variants(catalogue):
         for band in entry.bands:
-            assert grade(variant.body) <= MAX_GRADE[band], (entry.id, grade(variant.body))
+            slack = SHORT_SLACK if variant.id == "short" else 0.0
+            assert grade(variant.body) <= MAX_GRADE[band] + slack, (entry.id, variant.id, grade(variant.body))
             limit = MAX_WHY_GRADE.get(band, MAX_WHY_GRADE_OTHERS)
-            assert grade(variant.why) <= limit, (entry.id, grade(variant.why))
+            assert grade(entry.why) <= limit, (entry.id, grade(entry.why))
 
 
 def test_why_says_what_decided_and_that_it_can_be_wrong(catalogue: Catalogue) -> None:
-    for entry, variant in all_variants(catalogue):
-        assert re.search(r"\bcheck on this device\b", variant.why), entry.id
-        assert "can be wrong" in variant.why, entry.id
+    for entry in catalogue.notices:
+        assert entry.why.count(".") == 1, f"{entry.id}: one sentence"
+        if entry.shape.asked:
+            assert re.search(r"[Yy]ou opened this page.*nobody was told", entry.why), entry.id
+            continue
+        assert re.search(r"\bcheck on this device\b", entry.why), entry.id
+        assert "can be wrong" in entry.why, entry.id
         # A match may leave a record where an operator set reporting up: "told nobody" could be untrue there.
         claim = (
             r"(nobody|no person) (has )?looked at the picture" if entry.cell == "known_match" else r"nobody was told"
         )
-        assert re.search(claim, variant.why), entry.id
-        assert variant.why.count(".") == 1, f"{entry.id}: one sentence"
+        assert re.search(claim, entry.why), entry.id
 
 
 def test_a_child_is_reassured_and_sent_to_an_adult(catalogue: Catalogue) -> None:
@@ -198,7 +211,8 @@ def test_a_child_is_reassured_and_sent_to_an_adult(catalogue: Catalogue) -> None
         bands = set(entry.bands)
         if bands & CHILDREN:
             assert re.search(r"grown-up|adult", variant.body), entry.id
-            assert re.search(r"not your fault|did nothing wrong|that is okay", variant.body), entry.id
+            reassured = r"not your fault|did nothing wrong|[Tt]hat is okay|not a bad person"
+            assert re.search(reassured, variant.body), (entry.id, variant.id)
         elif bands & PROTECTED:
             reassured = r"not your fault|nothing wrong|not mean that you did anything wrong"
             assert re.search(reassured, variant.body), entry.id
@@ -208,27 +222,32 @@ def test_a_child_is_reassured_and_sent_to_an_adult(catalogue: Catalogue) -> None
 
 def test_what_is_held_says_that_it_still_exists_or_stays_closed(catalogue: Catalogue) -> None:
     for entry, variant in all_variants(catalogue):
-        if entry.actions == ("HOLD",):
-            assert re.search(r"not been deleted|stays closed|kept back", variant.body), entry.id
+        if entry.shape.actions == ("HOLD",):
+            assert re.search(r"not been deleted|not deleted|stays closed|kept back", variant.body), entry.id
 
 
-def test_the_deterrence_notice_has_law_harm_consequence_help_in_this_order(catalogue: Catalogue) -> None:
-    entries = [entry for entry in catalogue.notices if entry.cell == "adult_subject_minor_strong"]
-    assert entries
-    for entry in entries:
-        for variant in entry.variants:
-            places = [variant.body.find(word) for word in ("crime", "harm", "consequences", "help", "crisis")]
-            assert -1 not in places and places == sorted(places), places
-            assert variant.choices[0].id == "close", "it can be dismissed"
-        assert entry.help[0] == "adult_concerned_about_own_behaviour"
-        assert "crisis" in entry.help
+DETERRENCE = ("adult_subject_minor_strong", "adult_search", "adult_chat_likely_child")
+
+
+def test_a_deterrence_notice_has_law_harm_consequence_help_in_this_order(catalogue: Catalogue) -> None:
+    seen = set()
+    for entry, variant in all_variants(catalogue):
+        if entry.cell in DETERRENCE:
+            seen.add(entry.cell)
+            found = [re.search(word, variant.body) for word in (CRIME, HARM, CONSEQUENCES, HELP, CRISIS)]
+            places = [match.start() if match else -1 for match in found]
+            assert -1 not in places and places == sorted(places), (entry.id, variant.id, places)
+            assert entry.help[0] == "adult_concerned_about_own_behaviour"
+            assert "crisis" in entry.help
+            assert {choices[0].id for choices in entry.shape.choices.values()} <= {"close", "stop", "keep_hidden"}
+    assert seen == set(DETERRENCE)
 
 
 def test_the_neutral_adult_notice_names_no_law(catalogue: Catalogue) -> None:
     for entry in catalogue.notices:
         if entry.cell == "adult_subject_unsure":
             for variant in entry.variants:
-                whole = " ".join(texts(variant)).lower()
+                whole = " ".join(texts(entry, variant)).lower()
                 assert "family" in whole and "mistake" in whole
                 assert not re.search(r"\blaw|crime|sexual|harm|consequence", whole)
 
