@@ -7,11 +7,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from golden.make_store_v1 import HELD
 from safelight.errors import StoreError
 from safelight.store import ConsentState, HoldState, StoreState, vault
 from store_world import DAY_S, PIN, World
-
-from golden.make_store_v1 import HELD
 
 STORES = sorted(Path(__file__).parent.glob("store_v*"))
 

@@ -137,9 +137,9 @@ def harmless_chat(
     return chat
 
 
-def pools_of(book: Book, *, without: Iterable[str] = (), only: Iterable[str] | None = None) -> dict[
-    tuple[str, str], dict[str, list[Phrasing]]
-]:
+def pools_of(
+    book: Book, *, without: Iterable[str] = (), only: Iterable[str] | None = None
+) -> dict[tuple[str, str], dict[str, list[Phrasing]]]:
     """``(writer, lang)`` → section → phrasings."""
     left_out, wanted = set(without), set(only) if only is not None else None
     pools: dict[tuple[str, str], dict[str, list[Phrasing]]] = {}

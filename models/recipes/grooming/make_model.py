@@ -22,9 +22,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from grooming import corpora, examples, net, phrasings
 from safelight import _text
 from sklearn.isotonic import IsotonicRegression
+
+from grooming import corpora, examples, net, phrasings
 
 COPIES: Final = 5
 PER_CORPUS: Final = 20_000
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="model folder to write (final)")
     parser.add_argument("--only", help="folds: this writer only")
+    parser.add_argument("--without", default="", help="final: leave these writers out, to measure on them")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     book = phrasings.read()
@@ -58,7 +60,8 @@ def main() -> None:
     else:
         if options.out is None:
             parser.error("final needs --out.")
-        final(book, chats, digests, options.work, options.out, seed=options.seed)
+        without = tuple(writer for writer in options.without.split(",") if writer)
+        final(book, chats, digests, options.work, options.out, without=without, seed=options.seed)
 
 
 # --- lines ------------------------------------------------------------------------------------------------------
@@ -76,9 +79,7 @@ def train(book: phrasings.Book, chats: Sequence[corpora.Chat], *, without: tuple
     return net.train_lines(features, stages, weights, seed=seed, epochs=EPOCHS)
 
 
-def fold(
-    book: phrasings.Book, chats: Sequence[corpora.Chat], writer: str, work: Path, *, seed: int
-) -> None:
+def fold(book: phrasings.Book, chats: Sequence[corpora.Chat], writer: str, work: Path, *, seed: int) -> None:
     """Train without ``writer`` and keep the scores of the writer's lines, and of the corpora's dev lines."""
     lines = train(book, chats, without=(writer,), seed=seed)
     rng = random.Random(seed + 1)
@@ -157,13 +158,15 @@ def _unseen(work: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Floats]:
 # --- conversations ----------------------------------------------------------------------------------------------
 
 
-def train_risk(book: phrasings.Book, chats: Sequence[corpora.Chat], lines: Any, *, seed: int) -> Any:
+def train_risk(
+    book: phrasings.Book, chats: Sequence[corpora.Chat], lines: Any, *, without: tuple[str, ...], seed: int
+) -> Any:
     """The recurrent step, on conversations made of finished lines."""
     rng = random.Random(seed + 2)
-    pools = {key: pool for key, pool in examples.pools_of(book).items() if "stage:threat" in pool}
-    made = [
-        examples.grooming_chat(book, pools, rng, cues=rng.randint(1, 8), length=MESSAGES) for _ in range(CHATS)
-    ] + [examples.harmless_chat(book, pools, rng, length=MESSAGES) for _ in range(CHATS)]
+    pools = {key: pool for key, pool in examples.pools_of(book, without=without).items() if "stage:threat" in pool}
+    made = [examples.grooming_chat(book, pools, rng, cues=rng.randint(1, 8), length=MESSAGES) for _ in range(CHATS)] + [
+        examples.harmless_chat(book, pools, rng, length=MESSAGES) for _ in range(CHATS)
+    ]
     training = [chat for chat in chats if chat.use == "train" and len(chat.turns) > 2]
     for chat in rng.sample(training, min(CHATS, len(training))):
         start = rng.randrange(max(1, len(chat.turns) - MESSAGES))
@@ -205,13 +208,14 @@ def final(
     work: Path,
     out: Path,
     *,
+    without: tuple[str, ...],
     seed: int,
 ) -> None:
-    """Train on everything, convert, and write ``model.tflite`` and ``config.json``."""
+    """Train on everybody (or all but ``without``), convert, and write ``model.tflite`` and ``config.json``."""
     if (out / "model.tflite").exists():
         sys.exit(f"{out.name} is there already: a released folder is never overwritten; name another --out.")
-    lines = train(book, chats, without=(), seed=seed)
-    risk = train_risk(book, chats, lines, seed=seed)
+    lines = train(book, chats, without=without, seed=seed)
+    risk = train_risk(book, chats, lines, without=without, seed=seed)
     content = net.to_tflite(lines, risk)
     out.mkdir(parents=True, exist_ok=True)
     (out / "model.tflite").write_bytes(content)
@@ -224,8 +228,18 @@ def final(
         "file": "model.tflite",
         "size_bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
-        "licence": {"weights": "Apache-2.0", "notice": "Copyright the Safelight authors."},
-        "source": {"package": "safelight models/recipes/grooming", "version": "1", "sha256": _digest(book)},
+        "licence": {
+            "weights": "Apache-2.0",
+            "origin": "trained from nothing by the Safelight authors (models/recipes/grooming)",
+            "notice": "Copyright the Safelight authors. Benign conversations used in training are named in the card.",
+        },
+        "source": {
+            "package": "safelight",
+            "version": "phrasings of writers " + " ".join(sorted({p.writer for p in book.phrasings} - set(without))),
+            "registry": "this repository",
+            "file": "models/recipes/grooming/phrasings",
+            "sha256": _digest(book),
+        },
         "input": {**tensor, "shape": [1, _text.MAX_IDS], "dtype": "int32"},
         "dense": {**tensor, "shape": [1, _text.DENSE]},
         "state": {**tensor, "shape": [1, net.STATE]},

@@ -144,7 +144,9 @@ def train_risk(rows: Floats, wanted: Floats, *, seed: int, epochs: int) -> Any:
         with tf.GradientTape() as tape:
             logits = net(rows, training=True)[..., 0]
             loss = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits) * kept) / tf.reduce_sum(kept)
-        optimiser.apply_gradients(zip(tape.gradient(loss, net.trainable_variables), net.trainable_variables, strict=True))
+        optimiser.apply_gradients(
+            zip(tape.gradient(loss, net.trainable_variables), net.trainable_variables, strict=True)
+        )
         return loss
 
     for _ in range(epochs):
