@@ -83,7 +83,7 @@ def run(scorer: FolderScorer, turns: Iterable[tuple[str, str]]) -> tuple[int, in
     highest, warned_at, stages = 0, None, []
     for count, (sender, text) in enumerate(turns, start=1):
         findings = tracker.add(sender=sender, text=text)
-        level = LEVEL[findings[0].label] if findings[0].label in LEVEL else 0
+        level = LEVEL.get(findings[0].label, 0)
         highest = max(highest, level)
         if warned_at is None and level >= LEVEL[Label.WARN]:
             warned_at = count
@@ -224,7 +224,8 @@ def evasions() -> dict[str, Any]:
     """The disguises of tests/evasion, by name."""
     path = Path(__file__).parents[3] / "tests" / "evasion" / "text_evasion.py"
     spec = importlib.util.spec_from_file_location("text_evasion", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return dict(module.FAMILIES)

@@ -2,8 +2,8 @@
 
 One file a writer and language, ``phrasings/<writer>/<lang>.txt``: sections ``[stage:<stage>]`` (what the other person
 writes at that stage), ``[neg:<kind>]`` (harmless lines that look near), ``[reply]``, ``[filler]`` and
-``[slot:<slot>]``; one independent phrasing a line. A *family* is one phrasing with everything that slots and augmentation make of it:
-the unit that is split, never a filled line.
+``[slot:<slot>]``; one independent phrasing a line. A *family* is one phrasing with everything that slots and
+augmentation make of it: the unit that is split, never a filled line.
 
     python -m grooming.phrasings          counts, and refuses what breaks the rules
 """
