@@ -19,18 +19,20 @@ def capabilities(as_json: bool) -> None:
     if as_json:
         print_json(values)
         return
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)
     covered = values.pop("coverage")
     for name, value in values.items():
-        table.add_row(name.replace("_", " "), _plain(value))
+        table.add_row(name.replace("_", " "), escape(_plain(value)))
     console().print(table)
     _print_coverage(covered)
 
 
 def _print_coverage(covered: dict[str, Any]) -> None:
     """Levers and principles with the controls that serve them; a principle without one with the reason."""
+    from rich.markup import escape
     from rich.table import Table
 
     if "state" in covered:
@@ -43,7 +45,7 @@ def _print_coverage(covered: dict[str, Any]) -> None:
         )
         for number, controls in rows.items():
             gap = gaps.get((framework, number))
-            table.add_row(number, ", ".join(controls) if gap is None else f"gap: {gap}")
+            table.add_row(number, escape(", ".join(controls) if gap is None else f"gap: {gap}"))
         console().print()
         console().print(table)
 
