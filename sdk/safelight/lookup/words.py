@@ -1,6 +1,7 @@
 """What somebody searches for: is a word of it on a list?
 
-Normalising is one function, :func:`normal_words`, for the makers of lists and for queries alike.
+Entries of lists have one form, :func:`normal_words`. A query is read in several ways, one of them that of messages
+(``native/src/text``), and a match in any of them counts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from safelight._text import normalised
 from safelight.builtin_data import read_builtin
 from safelight.decision import Finding, FindingKind, Label, State
 from safelight.lookup.table import LookupList
@@ -31,6 +33,8 @@ _LONGEST_PIECE: Final = 8
 _LEET: Final = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s", "!": "i"})
 _STRETCHED: Final = re.compile(r"(.)\1{2,}")
 _WORD: Final = re.compile(r"[^\W_]+", re.UNICODE)
+# What the normaliser of messages adds to a word, or puts in its place: dad/<FAMILY>, <MONEY>.
+_CLASS_TOKEN: Final = re.compile(r"/?<[A-Z_]+>")
 _LEET_WORD: Final = re.compile(r"[^\W_]*(?:[@$!][^\W_]+)+|[^\W_]+", re.UNICODE)
 
 
@@ -56,6 +60,10 @@ def _readings(folded: str) -> Iterator[tuple[str, ...]]:
     """Every way to read a folded text: as written, with digits for letters, stretched, spaced out, without spaces."""
     plain = tuple(_WORD.findall(folded))
     yield plain
+    # As messages are read: letters of other scripts that look like Latin ones, small capitals, enclosed letters.
+    as_message = tuple(_WORD.findall(_fold(_CLASS_TOKEN.sub(" ", normalised(folded)))))
+    if as_message != plain:
+        yield as_message
     if any(char in "013457@$!" for char in folded):
         yield tuple(word.translate(_LEET) for word in _LEET_WORD.findall(folded))
     if _STRETCHED.search(folded):
