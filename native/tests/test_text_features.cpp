@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -97,4 +98,24 @@ TEST_CASE("misuse of the text features is a status") {
   CHECK(text::flag_name(text::kFlagCount) == nullptr);
   CHECK(std::string(text::language_name(static_cast<text::Language>(99))) == "unknown");
   CHECK(std::string(text::text_data_sha256()).size() == 64);
+}
+
+TEST_CASE("forget leaves nothing of the message") {
+  const auto workspace = std::make_unique<text::Workspace>();
+  text::Features found;
+  const std::u32string sentinel = U"xqzv xqzv x q z v xqzv3 xqzv.";
+  REQUIRE(text::features(sentinel.data(), sentinel.size(), {}, workspace.get(), &found) == Status::kOk);
+  const auto holds = [&] {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(workspace.get());
+    std::size_t count = 0;
+    for (std::size_t i = 0; i + sizeof(char32_t) <= sizeof(text::Workspace); i += sizeof(char32_t)) {
+      char32_t value = 0;
+      std::memcpy(&value, bytes + i, sizeof(value));
+      count += value == U'q' ? 1U : 0U;
+    }
+    return count;
+  };
+  CHECK(holds() > 0);
+  text::forget(workspace.get());
+  CHECK(holds() == 0);
 }

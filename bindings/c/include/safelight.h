@@ -210,8 +210,8 @@ SAFELIGHT_API safelight_status safelight_index_query(const void* index, size_t i
 
 /* --- Features of a chat message ---------------------------------------------------------------------------
  *
- * What a model of conversations takes in, as docs/text-features.md specifies it. Nothing of the text is kept; wipe the
- * scratch memory afterwards, it held it. A model names the version and the data that it was trained on: compare both.
+ * What a model of conversations takes in, as docs/text-features.md specifies it. Nothing of the text is kept,
+ * in the scratch memory neither. A model names the version and the data that it was trained on: compare both.
  */
 
 #define SAFELIGHT_TEXT_MAX_IDS 128

@@ -256,6 +256,7 @@ safelight_status safelight_text_read(const char* message, size_t length, uint32_
   text::Features found;
   const Status status = text::features_utf8(message, length, context, static_cast<text::Workspace*>(scratch), &found);
   if (status == Status::kOk) {
+    text::forget(static_cast<text::Workspace*>(scratch));
     features->language = static_cast<uint32_t>(found.language);
     features->flags = found.flags;
     features->count = found.count;

@@ -1,8 +1,8 @@
 // One chat message as numbers: the text features of docs/text-features.md, which specifies every step.
 //
 // Nothing is allocated, kept, printed or thrown. All working memory is the caller's Workspace (about 250 KB, so
-// that a call fits a small thread stack); its content means nothing between calls and holds the message's text:
-// the face that owns it wipes or frees it.
+// that a call fits a small thread stack); its content means nothing between calls and holds the message's text
+// until forget().
 #pragma once
 
 #include <array>
@@ -87,7 +87,12 @@ struct Workspace {
   std::array<Token, kMaxTokens> tokens;
   std::array<Token, kMaxTokens> other_tokens;
   std::uint32_t token_count;
+  std::uint32_t touched;         // code points of the arrays of text that were written to
+  std::uint32_t touched_tokens;  // and of the arrays of tokens
 };
+
+// Overwrites what a call left of the message; to be called before the memory is kept for the next one or freed.
+void forget(Workspace* workspace) noexcept;
 
 // Features of `length` code points (any numbers; what is no character counts as U+FFFD).
 // After kOk, `workspace->tokens` holds the tokens for normalised().

@@ -276,6 +276,8 @@ class Reader {
  public:
   Reader(const char32_t* input, std::size_t length, Workspace* work) noexcept : input_(input), work_(*work) {
     work_.token_count = 0;
+    work_.touched = kMaxFolded;
+    work_.touched_tokens = kMaxTokens;
     input_length_ = length;
     if (length > kMaxInput) {
       input_length_ = kMaxInput;
@@ -305,6 +307,7 @@ class Reader {
     find_ids(out);
     describe(context, out);
     out->flags = flags_;
+    work_.touched = static_cast<std::uint32_t>(std::max(input_length_, length_));
   }
 
  private:
@@ -1000,6 +1003,7 @@ class Reader {
       }
     }
     other_count_ = count;
+    work_.touched_tokens = std::max(work_.token_count, static_cast<std::uint32_t>(count));
   }
 
   void understand(std::uint8_t language) noexcept {
@@ -1374,6 +1378,22 @@ Status normalised(const Workspace& workspace, char32_t* out, std::size_t capacit
   }
   *written = used;
   return Status::kOk;
+}
+
+void forget(Workspace* workspace) noexcept {
+  if (workspace == nullptr) {
+    return;
+  }
+  const std::size_t points = std::min<std::size_t>(workspace->touched, kMaxFolded);
+  std::fill_n(workspace->input.begin(), std::min(points, kMaxInput), U'\0');
+  std::fill_n(workspace->text.begin(), points, U'\0');
+  std::fill_n(workspace->scratch.begin(), points, U'\0');
+  std::fill_n(workspace->plain.begin(), points, U'\0');
+  std::fill_n(workspace->joined.begin(), std::min(points, kMaxChunks), U'\0');
+  const std::size_t tokens = std::min<std::size_t>(workspace->touched_tokens, kMaxTokens);
+  std::fill_n(workspace->tokens.begin(), tokens, Token{});
+  std::fill_n(workspace->other_tokens.begin(), tokens, Token{});
+  workspace->token_count = 0;
 }
 
 const char* language_name(Language language) noexcept {
