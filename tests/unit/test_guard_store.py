@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -216,3 +220,14 @@ def test_counters_count_when_they_are_on(world: World) -> None:
         guard.appeal(first, png())
     (week,) = store.counters.read().values()
     assert week == {"action.block": 2, "appeal.asked": 1}
+
+
+def test_the_documented_example_runs(root: Path, tmp_path: Path, portrait: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (root / "docs/store.md").read_text(encoding="utf-8"), re.S)
+    (tmp_path / "photo.jpg").write_bytes(portrait.read_bytes())
+    environment = os.environ | {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_DATA_HOME": str(tmp_path / "data")}
+    # Held in test mode, so that every line runs.
+    held = example.replace("Guard(store=store)", "Guard(store=store, test_mode=TestMode(nudity(0.97)))")
+    prologue = "from safelight.testing import TestMode, nudity\n"
+    for text in (example, prologue + held + "assert not appeal.released\n"):
+        subprocess.run([sys.executable, "-c", text], cwd=tmp_path, env=environment, check=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -14,7 +14,7 @@ from safelight.store import changes
 from safelight.store.changes import Pending
 from safelight.store.clock import Clock, Reading, TimeMark, first_mark, look
 from safelight.store.settings import STRICTEST, Settings
-from safelight.store.vault import Sections, StoreState, Vault, store_error
+from safelight.store.vault import Sections, Snapshot, StoreState, Vault, store_error
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class View:
     settings: Settings
     pending: tuple[Pending, ...]
     reading: Reading
-    sections: dict[str, bytes]
+    sections: Mapping[str, bytes]
     generation: int = 0
 
     def get(self, name: str, kind: type[T]) -> T | None:
@@ -103,6 +103,9 @@ class Desk:
     def __init__(self, vault: Vault, clock: Clock) -> None:
         self.vault = vault
         self.clock = clock
+        self._touched_s = float("-inf")
+        # The last snapshot and what is in it: decoding it again at every check would be most of the cost.
+        self._decoded: tuple[Snapshot, TimeMark, Settings, list[Pending]] | None = None
 
     def view(self) -> View:
         """What is stored now. Never raises for what is on the disk."""
@@ -110,19 +113,12 @@ class Desk:
         state = snapshot.state
         if state is StoreState.OK:
             try:
-                sections = dict(snapshot.sections)
-                mark = decode(sections.get(TIME), TimeMark)
-                if mark is None:
-                    raise store_error(StoreState.DAMAGED)
+                mark, settings, pending = self._decode(snapshot)
                 reading, _ = look(mark, self.clock)
                 if reading.elapsed_s - mark.elapsed_s > _TOUCH_EVERY_S:
-                    self._touch()
-                settings, pending = changes.matured(
-                    decode(sections.get(SETTINGS), Settings) or STRICTEST,
-                    decode(sections.get(PENDING), list[Pending]) or [],
-                    elapsed_s=reading.elapsed_s,
-                )
-                return View(state, settings, tuple(pending), reading, sections, snapshot.generation)
+                    self._touch(reading.elapsed_s)
+                settings, waiting = changes.matured(settings, pending, elapsed_s=reading.elapsed_s)
+                return View(state, settings, tuple(waiting), reading, snapshot.sections, snapshot.generation)
             except StoreError:
                 state = StoreState.DAMAGED
         reading, _ = look(first_mark(self.clock), self.clock)
@@ -146,8 +142,24 @@ class Desk:
             yield work
             work.finish()
 
-    def _touch(self) -> None:
-        """Remember how long the device has run. A store that cannot be written to says so elsewhere."""
+    def _decode(self, snapshot: Snapshot) -> tuple[TimeMark, Settings, list[Pending]]:
+        kept = self._decoded
+        if kept is None or kept[0] is not snapshot:
+            mark = decode(snapshot.sections.get(TIME), TimeMark)
+            if mark is None:
+                raise store_error(StoreState.DAMAGED)
+            settings = decode(snapshot.sections.get(SETTINGS), Settings) or STRICTEST
+            pending = decode(snapshot.sections.get(PENDING), list[Pending]) or []
+            kept = self._decoded = (snapshot, mark, settings, pending)
+        return kept[1:]
+
+    def _touch(self, elapsed_s: float) -> None:
+        """Remember how long the device has run. A store that cannot be written to says so elsewhere, and is not asked
+        again at every look.
+        """
+        if elapsed_s - self._touched_s <= _TOUCH_EVERY_S:
+            return
+        self._touched_s = elapsed_s
         with contextlib.suppress(StoreError, UsageError):
             with self.work():
                 pass

@@ -160,7 +160,7 @@ class Store:
         """The rules with what the settings tighten."""
         wanted = settings if settings is not None else self.settings
         kept = self._in_force
-        if kept is None or kept[0] != wanted:
+        if kept is None or (kept[0] is not wanted and kept[0] != wanted):
             kept = self._in_force = (wanted, wanted.effective_rules(self._operator))
         return kept[1]
 
@@ -200,8 +200,9 @@ class Store:
         """
         pins.check_new_pin(pin)
         changes.patched(Settings(), patch)
+        aside = 0
         if replace:
-            self._vault.replace()
+            aside = self._vault.replace()
         elif self._pin_record() is not None:
             raise UsageError("store: got one that is set up already; use `safelight policy set`, or replace=True.")
         known_new = self._vault.known_new()
@@ -212,7 +213,7 @@ class Store:
                 raise UsageError("store: another process set it up meanwhile; use `safelight policy set`.")
             work.put(_PIN, record)
             if replace:
-                self.holds._adopt(work, self._vault.salvage())
+                self.holds._adopt(work, self._vault.salvage(aside))
             change = self._ask(work, patch, known_new=known_new, authorised=True)
         return SetUp(code, change)
 

@@ -227,13 +227,17 @@ class Vault:
         if failure is not None:
             raise failure
 
-    def replace(self) -> None:
+    def replace(self) -> int:
         """Put what is there aside (renamed, never deleted), so that the next write begins a new store.
+
+        Returns:
+            The number that it was put aside under.
 
         Raises:
             StoreError: the folder cannot be written to.
         """
         failure: StoreError | None = None
+        number = 1
         with self._lock:
             self._disconnect()
             self._seen, self._aead = None, None
@@ -248,7 +252,6 @@ class Vault:
             if failure is not None:
                 raise failure
             try:
-                number = 1
                 while self._aside(number, "").exists():
                     number += 1
                 for suffix in ("-wal", "-shm", ""):
@@ -259,6 +262,7 @@ class Vault:
                 failure = store_error(_state_of(error, writing=True))
         if failure is not None:
             raise failure
+        return number
 
     def known_new(self) -> bool:
         """Whether an anchor says that there never was a store here; without an anchor nobody can know."""
@@ -269,24 +273,19 @@ class Vault:
         except StoreError:
             return False
 
-    def salvage(self, number: int | None = None) -> Iterator[tuple[str, bytes]]:
-        """Held items of a store that was put aside and that can still be opened, with their ids."""
+    def salvage(self, number: int) -> Iterator[tuple[str, bytes]]:
+        """Held items of the store that was put aside under this number and that can still be opened, with their ids."""
         aead = self._opened_aead()
-        numbers = [number] if number is not None else range(1, 1000)
-        for candidate in numbers:
-            path = self._aside(candidate, "")
-            if not path.exists():
-                return
-            try:
-                with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-                    for item_id, sealed in database.execute("SELECT id, sealed FROM held"):
-                        if not isinstance(item_id, str):
-                            continue
+        path = self._aside(number, "")
+        if not path.exists():
+            return
+        with contextlib.suppress(sqlite3.Error):
+            with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+                for item_id, sealed in database.execute("SELECT id, sealed FROM held"):
+                    if isinstance(item_id, str):
                         content = _open_sealed(aead, sealed, _held_context(item_id))
                         if content is not None:
                             yield item_id, content
-            except sqlite3.Error:
-                continue
 
     def close(self) -> None:
         """Let go of the file. Safe to call twice; a later call opens it again."""
