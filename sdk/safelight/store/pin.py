@@ -21,7 +21,8 @@ from safelight.errors import PinError, UsageError
 MIN_CHARACTERS: Final = 6
 MAX_CHARACTERS: Final = 128
 
-# RFC 9106, second recommended option: 3 passes over 64 MiB; it fits a small device. About 0.2 s on one core.
+# RFC 9106, second recommended option: 3 passes over 64 MiB; it fits a small device. 0.1 to 0.6 s on
+# one core (docs/performance.md).
 OPSLIMIT = 3
 MEMLIMIT_BYTES = 64 * 1024 * 1024
 
