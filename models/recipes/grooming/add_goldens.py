@@ -1,6 +1,6 @@
 """Write ``golden.json``: what the model answers to synthetic numbers, in both runtimes.
 
-    python -m grooming.add_goldens --model ../grooming_v1 --seed 101 --seed 202 --seed 303
+python -m grooming.add_goldens --model ../grooming_v1 --seed 101 --seed 202 --seed 303
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from common.runtimes import RUNTIMES, machine
-from grooming.measure import FolderScorer
 from safelight.runtime.golden import golden_text
+
+from grooming.measure import FolderScorer
 
 TOLERANCE_ABS = 0.002  # the runtimes themselves agree to 1e-6; a wrong table or gate moves these by tenths
 

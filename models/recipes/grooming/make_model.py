@@ -253,7 +253,7 @@ def final(
         "calibration": calibrations(work),
     }
     (out / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    made_with = {name: importlib.metadata.version(name) for name in ("tensorflow", "numpy", "scikit-learn")}
+    made_with = {name: importlib.metadata.version(name) for name in ("tensorflow-cpu", "numpy", "scikit-learn")}
     record = {"seed": seed, "corpora_sha256": digests, "made_with": made_with, "phrasings": len(book.phrasings)}
     (work / "conversion.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(f"{out.name}: {len(content)} bytes, sha256 {config['sha256']}")
