@@ -12,6 +12,7 @@ import importlib.util
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 from safelight.decision import AgeBand
@@ -205,7 +206,14 @@ def banned(text: str, bands: Iterable[AgeBand], lang: str = "en") -> tuple[str, 
         rules += FOR_NO_CHILD if readers & PROTECTED else ()
         rules += FOR_NOBODY_UNDER_13 if readers & CHILDREN else ()
         rules += FOR_NOBODY_UNDER_10 if AgeBand.UNDER_10 in readers else ()
+    if not _any_of(rules).search(text):
+        return ()
     return tuple(rule for rule in rules if re.search(rule, text, re.IGNORECASE))
+
+
+@cache
+def _any_of(rules: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{rule})" for rule in rules), re.IGNORECASE)
 
 
 def grade(text: str) -> float:

@@ -47,8 +47,8 @@ class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Version
     catalogues: Annotated[dict[str, msgspec.Raw], msgspec.Meta(min_length=1)]
-    structure: msgspec.Raw | None = None
-    helplines: msgspec.Raw | None = None
+    structure: msgspec.Raw = msgspec.Raw(b"")
+    helplines: msgspec.Raw = msgspec.Raw(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ def _read_payload(payload: bytes, key: OperatorKey) -> NoticePack:
     if SOURCE_LANGUAGE not in content.catalogues:
         raise PackError("notice pack: got no English catalogue; expected one, for what other languages lack; add it")
     builtin = load_builtin()
-    if content.structure is not None:
+    if bytes(content.structure):
         structure = load_structure(bytes(content.structure))
     elif builtin.catalogue is not None:
         structure = builtin.catalogue.structure
@@ -229,7 +229,7 @@ def _read_payload(payload: bytes, key: OperatorKey) -> NoticePack:
             )
     if any(entry.lang != SOURCE_LANGUAGE for entry in source.notices) or len(source.notices) != len(structure.notices):
         raise PackError("notice pack: got an unfinished English catalogue; expected every notice in it; complete it")
-    directory = load_directory(bytes(content.helplines)) if content.helplines is not None else None
+    directory = load_directory(bytes(content.helplines)) if bytes(content.helplines) else None
     return NoticePack(content.version, key, catalogues, directory)
 
 
