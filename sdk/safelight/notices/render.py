@@ -28,10 +28,9 @@ STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --paper: #ffffff; --line: #5c5c5c; --action: #0b4f8a; }
 @media (prefers-color-scheme: dark) { :root { --ink: #f2f2f2; --paper: #16181a; --line: #a8a8a8; --action: #9ccbff; } }
 body { margin: 0 auto; padding: 1rem; max-width: 44rem; background: var(--paper); color: var(--ink);
-  font: 1.125rem/1.5 system-ui, sans-serif; }
+  font: 1.125rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 a { color: var(--action); }
-.notice { border: 2px solid var(--line); border-radius: .5rem; padding: 1rem; margin: 1.5rem 0;
-  overflow-wrap: anywhere; }
+.notice { border: 2px solid var(--line); border-radius: .5rem; padding: 1rem; margin: 1.5rem 0; }
 .notice h2, .notice h3, .notice h4, .notice h5 { margin-block: .25rem .5rem; }
 .choices { display: flex; flex-wrap: wrap; gap: .75rem; list-style: none; padding: 0; }
 button { min-height: 48px; min-width: 48px; padding: .5rem 1rem; font: inherit; color: var(--action);
