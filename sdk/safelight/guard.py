@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timezone
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from safelight.decision import Action, Decision, Event, Finding, FindingKind, HelpService, Notice, State
 from safelight.detect import TIERS, PictureDetector, VisionDetector, worst_findings
@@ -32,7 +32,8 @@ from safelight.detect.tiers import Tier
 from safelight.errors import ClosedError, UnsupportedInputError, UsageError
 from safelight.measure import load_plan
 from safelight.media import Limits, NotJudged, load_image, read_content
-from safelight.notices import find_help, load_builtin, select_notice, trigger_for
+from safelight.notices import BuiltinNotices, History, find_help, load_builtin, select_asked, select_notice, trigger_for
+from safelight.notices.effects import Effects
 from safelight.policy import Profile, Rules, Verdict, decide
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("safelight")
 
 _ISOLATION = ("none", "process")
+_TEXT_KINDS = frozenset(
+    {FindingKind.GROOMING, FindingKind.CONVERSATION, FindingKind.QUERY, FindingKind.SITE, FindingKind.SETTINGS}
+)
 _CONTACTS = {"unknown": "unknown", "known": "child"}  # who knows the contact, when nothing more is said
 
 _SHORT_SIDE_PX = 256  # no built-in model reads a larger picture, so a large JPEG is decoded at reduced scale
@@ -91,6 +95,12 @@ class Guard:
         store: a family's settings (:mod:`safelight.store`), instead of ``profile`` and ``rules``: what is in force
             is asked for at every check. A store that cannot be believed means the strictest settings, and a finding
             of kind ``settings`` says why.
+        notice_pack: content of an operator's signed file of words and services
+            (:func:`safelight.notices.pack.make_pack`). Refused, with the reason ``PACK_REFUSED``, unless a key in
+            ``trust`` signed it; then the built-in words answer. Needs the extra ``[lists]``.
+        unreviewed_languages: tags whose full texts may be shown although no native speaker has judged them; others
+            show their short form with the local help line. English is the language the texts were written in.
+        history: what this reader was shown before; see :meth:`shown`.
 
     Raises:
         UsageError: an argument is out of its range.
@@ -124,6 +134,9 @@ class Guard:
         test_mode: TestMode | None = None,
         today: Callable[[], date] | None = None,
         store: Store | None = None,
+        notice_pack: bytes | None = None,
+        unreviewed_languages: Iterable[str] = (),
+        history: History | None = None,
     ) -> None:
         if store is not None and (profile is not None or rules is not None):
             raise UsageError("store: got a profile or rules as well; expected one of the two: the store holds both.")
@@ -160,7 +173,8 @@ class Guard:
                 from safelight.detect.plugins import create_plugin
 
                 self._detectors += tuple(create_plugin(name, allow_network=allow_network) for name in plugins)
-        self._known = _known(lists, trust, key_provider, test_mode=test_mode is not None)
+        self._trust = tuple(trust)
+        self._known = _known(lists, self._trust, key_provider, test_mode=test_mode is not None)
         # Another look is taken with the closest tier, whatever the first one was; made when it is first asked for.
         self._second_look: Callable[[], tuple[PictureDetector, ...]] | None = None
         if detectors is None and _tier(tier) != "full":
@@ -174,6 +188,13 @@ class Guard:
         self._runtime = runtime
         self._test_mode = test_mode
         self._today = today or _utc_today
+        self._notice_pack = notice_pack
+        if isinstance(unreviewed_languages, str):
+            raise UsageError("unreviewed_languages: got a single tag, expected several in a tuple; write ('de',).")
+        self._unreviewed_languages = frozenset(unreviewed_languages)
+        self._history = history if history is not None else History()
+        self._history_lock = threading.Lock()
+        self._pack_words: dict[tuple[str, ...], BuiltinNotices] = {}
         self._query_lists = query_lists
         self._site_lists = tuple(site_lists)
         self._query_checker: QueryChecker | None = None
@@ -450,10 +471,61 @@ class Guard:
 
         return Conversation(tracker, decided)
 
+    def notice(self, situation: str) -> Notice:
+        """What to show somebody who asks: a child who is pressed, a parent, a person who came across something.
+
+        Works after :meth:`close` too: help is never blocked.
+
+        Args:
+            situation: ``pressured``, ``own_image_shared``, ``child_own_behaviour``, ``parent_asked``,
+                ``accidental_finder`` or ``unknown_age``. One that does not fit the profile's age gives support.
+        """
+        words = self._words()
+        return select_asked(
+            catalogue=words.catalogue,
+            directory=words.directory,
+            trigger=situation,
+            band=self.profile.band,
+            country=self.profile.country,
+            languages=self.profile.language_tags,
+            today=self._today(),
+            history=self._history,
+            unreviewed_languages=self._unreviewed_languages,
+        )
+
+    @property
+    def history(self) -> History:
+        """What the reader was shown, as far as the host has said so; in memory only."""
+        return self._history
+
+    def shown(self, notice: Notice) -> None:
+        """The host has put the notice on the screen: the next of its kind is another wording, later the short form.
+
+        Counted, and repeats too, where a store has its counters on.
+        """
+        self._effect("shown", notice)
+
+    def false_alarm(self, notice: Notice) -> None:
+        """The reader says that the notice was wrong: a tip becomes short. The action stays as it is."""
+        self._effect("false_alarm", notice)
+
+    def chosen(self, notice: Notice, choice: str) -> None:
+        """The reader pressed a button; counted where a store has its counters on.
+
+        Raises:
+            UsageError: the notice has no such choice.
+        """
+        Effects(self._store.counters if self._store is not None else None).chosen(notice, choice)
+
+    def _effect(self, name: Literal["shown", "false_alarm"], notice: Notice) -> None:
+        effects = Effects(self._store.counters if self._store is not None else None)
+        with self._history_lock:
+            self._history = getattr(effects, name)(notice, self._history)
+
     def help(self, *, audiences: Sequence[str] = ("child", "crisis")) -> tuple[HelpService, ...]:
         """Services for the profile's country and languages. Works after :meth:`close` too: help is never blocked."""
         return find_help(
-            load_builtin().directory,
+            self._words().directory,
             country=self.profile.country,
             audiences=audiences,
             languages=self.profile.language_tags,
@@ -628,7 +700,8 @@ class Guard:
 
             findings += settings_findings(self._store)
         verdict = decide(findings, band=self.profile.band, event=event, rules=self.rules)
-        notice, notice_reasons = self._notice(verdict, event)
+        about_text = bool(findings) and all(finding.kind in _TEXT_KINDS for finding in findings)
+        notice, notice_reasons = self._notice(verdict, event, "text" if about_text else "picture")
         self._count(f"action.{verdict.action.name.lower()}")
         elapsed_ms = (time.perf_counter() - started) * 1000
         reasons = verdict.reasons + notice_reasons + more_reasons
@@ -644,23 +717,40 @@ class Guard:
             elapsed_ms=elapsed_ms,
         )
 
-    def _notice(self, verdict: Verdict, event: Event) -> tuple[Notice | None, tuple[str, ...]]:
+    def _notice(
+        self, verdict: Verdict, event: Event, about: Literal["picture", "text"] = "picture"
+    ) -> tuple[Notice | None, tuple[str, ...]]:
         if verdict.action is Action.ALLOW:
             return None, ()
-        builtin = load_builtin()
+        words = self._words()
         band = self.profile.band
         notice = select_notice(
-            catalogue=builtin.catalogue,
-            directory=builtin.directory,
-            trigger=trigger_for(verdict.reasons, event, band),
+            catalogue=words.catalogue,
+            directory=words.directory,
+            trigger=trigger_for(verdict.reasons, event, band, about=about),
             action=verdict.action,
             band=band,
             event=event,
             country=self.profile.country,
             languages=self.profile.language_tags,
             today=self._today(),
+            history=self._history,
+            unreviewed_languages=self._unreviewed_languages,
         )
-        return notice, builtin.reasons
+        return notice, words.reasons
+
+    def _words(self) -> BuiltinNotices:
+        languages = self.profile.language_tags
+        if self._notice_pack is None:
+            return load_builtin(languages)
+        with self._history_lock:
+            if languages not in self._pack_words:
+                from safelight.notices.pack import load_notices
+
+                self._pack_words[languages] = load_notices(
+                    self._notice_pack, trust=self._trust, languages=languages, test_mode=self.test_mode
+                )
+            return self._pack_words[languages]
 
 
 def _safely(detector: PictureDetector, image: Any) -> Sequence[Finding]:

@@ -11,80 +11,25 @@ from collections.abc import Iterator
 import pytest
 from safelight.decision import Action, AgeBand
 from safelight.notices.catalogue import Catalogue, Entry, Variant
+from safelight.notices.lint import (
+    CHILDREN,
+    DETERRENCE,
+    MAX_BODY_WORDS,
+    MAX_GRADE,
+    MAX_LABEL_WORDS,
+    MAX_SENTENCE_WORDS,
+    MAX_TITLE_WORDS,
+    PROTECTED,
+    SHORT_SLACK,
+    banned,
+    grade,
+    sentences,
+)
 from safelight.notices.select import last_resort
 
-MAX_BODY_WORDS = 60
-MAX_TITLE_WORDS = 8
-MAX_LABEL_WORDS = 5
-MAX_SENTENCE_WORDS = 22
-
-CRIME, HARM, CONSEQUENCES, CRISIS = "crime", "harm", "consequences", "crisis"
-HELP = r"(?<!each )[Hh]elp|[Ss]upport|Talking"
-
-CHILDREN = {AgeBand.UNDER_10, AgeBand.FROM_10_TO_12}
-PROTECTED = set(AgeBand) - {AgeBand.ADULT}
-
-# Highest Flesch-Kincaid grade of a body. Grade + 5 is roughly an age; the targets are 7, 9, 9-11 and 11.
-MAX_GRADE = {
-    AgeBand.UNDER_10: 3.0,
-    AgeBand.FROM_10_TO_12: 4.0,
-    AgeBand.FROM_13_TO_15: 6.0,
-    AgeBand.UNKNOWN: 6.0,
-    AgeBand.FROM_16_TO_17: 6.6,
-    AgeBand.ADULT: 6.6,
-}
-# Three sentences that must hold everything run longer.
-SHORT_SLACK = 1.5
 # The one-sentence reason runs longer than the sentences of a body.
 MAX_WHY_GRADE = {AgeBand.UNDER_10: 4.0}
 MAX_WHY_GRADE_OTHERS = 7.0
-
-FOR_NOBODY = [
-    r"child(ren)?.?s? porn",
-    r"porn",
-    r"\bcsam\b",
-    r"offend",
-    r"predator",
-    r"paedo|pedo",
-    r"pervert",
-    r"criminal",
-    r"lolita",
-    r"underage",
-    r"kiddie",
-    r"molest",
-    r"\bvictim",
-    r"\bpolice\b",
-    r"arrest",
-    r"prison|jail",
-    r"charged",
-    r"\btrac(e|ed|ing)\b",
-    r"\bip address",
-    r"your (parents?|family) (will|has|have|was|were)",
-    r"\breported\b",
-    r"should have",
-    r"why did you",
-    r"for ?ever",
-    r"\bsave (it|this|the)\b|screenshot|\bcopy\b|download",
-    r"guarantee|completely|confidential|anonymous|100",
-    r"\balways\b|\bnever\b|will be removed|in trouble",
-    r"score|threshold|model|classifier|algorithm|artificial|\bai\b|detect|\bhash",
-    r"countdown|seconds|hurry|at once|immediately",
-    r"partner",
-    r"https?:|www\.",
-]
-FOR_NO_CHILD = [r"illegal", r"\bcrime", r"against the law", r"asham", r"\bguilt", r"sexual", r"\bsex\b"]
-FOR_NOBODY_UNDER_13 = [
-    r"\blaws?\b",
-    r"\bnud",
-    r"naked",
-    r"genital",
-    r"abuse",
-    r"consequence",
-    r"embarrassing",
-]
-FOR_NOBODY_UNDER_10 = [r"embarrass", r"reveal", r"guardian", r"automatic", r"services?\b"]
-
-AMERICAN = [r"\bcolor", r"behavior", r"\bapologiz", r"\bcenter", r"\bgray\b", r"\bmom\b"]
 
 
 def all_variants(catalogue: Catalogue) -> list[tuple[Entry, Variant]]:
@@ -103,47 +48,12 @@ def texts(entry: Entry, variant: Variant) -> Iterator[str]:
             yield choice.label
 
 
-def find_banned(text: str, bands: set[AgeBand]) -> list[str]:
-    """Every rule that ``text`` breaks for a reader of any of ``bands``."""
-    rules = FOR_NOBODY + AMERICAN
-    if bands & PROTECTED:
-        rules = rules + FOR_NO_CHILD
-    if bands & CHILDREN:
-        rules = rules + FOR_NOBODY_UNDER_13
-    if AgeBand.UNDER_10 in bands:
-        rules = rules + FOR_NOBODY_UNDER_10
-    return [rule for rule in rules if re.search(rule, text, re.IGNORECASE)]
-
-
-def syllables(word: str) -> int:
-    """A rough count for English: groups of vowels, less silent endings."""
-    word = word.lower()
-    count = len(re.findall(r"[aeiouy]+", word))
-    if count > 1 and word.endswith("e") and not word.endswith("le"):
-        count -= 1
-    if count > 1 and word.endswith("ed") and word[-3] not in "td":
-        count -= 1
-    return max(count, 1)
-
-
-def sentences(text: str) -> list[list[str]]:
-    parts = re.split(r"[.!?:;]+(?:\s|$)", text)
-    return [words for part in parts if (words := re.findall(r"[A-Za-z0-9’'-]+", part))]
-
-
-def grade(text: str) -> float:
-    """Flesch-Kincaid grade (Kincaid and others 1975)."""
-    found = sentences(text)
-    words = [word for sentence in found for word in sentence]
-    return 0.39 * len(words) / len(found) + 11.8 * sum(map(syllables, words)) / len(words) - 15.59
-
-
 def test_no_banned_words(catalogue: Catalogue) -> None:
     broken = [
         (entry.id, text, rules)
         for entry, variant in all_variants(catalogue)
         for text in texts(entry, variant)
-        if (rules := find_banned(text, set(entry.bands)))
+        if (rules := banned(text, set(entry.bands)))
     ]
     assert not broken
 
@@ -169,7 +79,7 @@ def test_no_numbers_but_the_age_of_majority(catalogue: Catalogue) -> None:
     ],
 )
 def test_the_lint_itself_can_fail(text: str, band: AgeBand) -> None:
-    assert find_banned(text, {band})
+    assert banned(text, {band})
 
 
 def test_lengths(catalogue: Catalogue) -> None:
@@ -226,7 +136,8 @@ def test_what_is_held_says_that_it_still_exists_or_stays_closed(catalogue: Catal
             assert re.search(r"not been deleted|not deleted|stays closed|kept back", variant.body), entry.id
 
 
-DETERRENCE = ("adult_subject_minor_strong", "adult_search", "adult_chat_likely_child")
+CRIME, HARM, CONSEQUENCES, CRISIS = "crime", "harm", "consequences", "crisis"
+HELP = r"(?<!each )[Hh]elp|[Ss]upport|Talking"
 
 
 def test_a_deterrence_notice_has_law_harm_consequence_help_in_this_order(catalogue: Catalogue) -> None:
@@ -268,7 +179,7 @@ def test_the_last_resort_is_safe_for_the_youngest(action: Action) -> None:
         *(choice.label for choice in notice.choices),
     )
     for text in parts:
-        assert not find_banned(text, {AgeBand.UNDER_10}), text
+        assert not banned(text, {AgeBand.UNDER_10}), text
         assert not re.search(r"\d", text)
     assert len(notice.body.split()) <= MAX_BODY_WORDS
     assert grade(notice.body) <= 4.0

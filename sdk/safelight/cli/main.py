@@ -21,6 +21,7 @@ from safelight.cli.holds import holds
 from safelight.cli.keys import keys
 from safelight.cli.lists import lists
 from safelight.cli.models import models
+from safelight.cli.notices import notices
 from safelight.cli.policy import policy
 from safelight.cli.setup import setup
 from safelight.errors import SafelightError, UsageError
@@ -47,6 +48,7 @@ cli.add_command(keys)
 cli.add_command(lists)
 cli.add_command(match)
 cli.add_command(models)
+cli.add_command(notices)
 cli.add_command(policy)
 cli.add_command(setup)
 

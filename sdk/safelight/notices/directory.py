@@ -7,9 +7,10 @@ they never leave a country's child or crisis line out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -25,6 +26,38 @@ DEFAULT_LIMIT = 4
 
 STALE_AFTER_DAYS = 548
 """18 months: from then on a newer reading goes first, except for child and crisis lines."""
+
+DUE_AFTER_DAYS = 90
+"""From then on somebody should read the row at its source again; nothing changes on the screen."""
+
+_DAYS_IN_MONTH = 30
+
+_SPANISH_AMERICA = (
+    *("AR", "BO", "CL", "CO", "CR", "CU", "DO", "EC", "GT"),
+    *("HN", "MX", "NI", "PA", "PE", "PY", "SV", "UY", "VE"),
+)
+
+# Where a country has nothing for an audience: countries whose services work in a language that is spoken there, by
+# the language of the reader. Their numbers often cannot be dialled from abroad, so only addresses are shown.
+NEIGHBOURS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "AT": {"de": ("DE", "CH")},
+    "AU": {"en": ("NZ", "GB")},
+    "BE": {"nl": ("NL",), "fr": ("FR",), "de": ("DE",)},
+    "CA": {"en": ("US",), "fr": ("FR",)},
+    "CH": {"de": ("DE", "AT"), "fr": ("FR",), "it": ("IT",)},
+    "GB": {"en": ("IE",)},
+    "IE": {"en": ("GB",)},
+    "LI": {"de": ("CH", "AT", "DE")},
+    "LU": {"fr": ("FR", "BE"), "de": ("DE",), "pt": ("PT",)},
+    "MC": {"fr": ("FR",)},
+    "NL": {"nl": ("BE",)},
+    "NZ": {"en": ("AU", "GB")},
+    "SM": {"it": ("IT",)},
+    "AD": {"es": ("ES",), "fr": ("FR",), "pt": ("PT",)},
+    **{code: {"es": ("ES",)} for code in _SPANISH_AMERICA},
+    **{code: {"pt": ("PT", "BR")} for code in ("AO", "CV", "GW", "MZ", "ST")},
+    "PT": {"pt": ("BR",)},
+}
 
 # A long-lived number helps a child in need more than none: these keep their place however old the reading.
 _KEEP_PLACE = frozenset({"child", "crisis"})
@@ -149,10 +182,10 @@ def find_help(
 ) -> tuple[HelpService, ...]:
     """Returns the few services to show to one person, best first.
 
-    First the best service for each audience, in the order given: the country's own, or an international
-    one where the country has none. Then, while there is room, the country's further services and at last
-    the best international ones. Should ``limit`` be too small for all audiences, ``child`` and ``crisis``
-    are the last to go.
+    First the best service for each audience, in the order given: the country's own; where it has none, the address
+    of one in a neighbouring country that works in the reader's language; else an international one. Then, while there
+    is room, the country's further services and at last the best international ones. Should ``limit`` be too small for
+    all audiences, ``child`` and ``crisis`` are the last to go.
 
     For ``child``, ``crisis`` and ``parent_or_carer`` a form for reports is not somebody to talk to: it is
     left out where the country has a service that answers.
@@ -175,11 +208,15 @@ def find_help(
     code = _country(country)
     local = [_ranked(services, code, audience, languages, today) for audience in audiences]
     world = [_ranked(services, INTERNATIONAL, audience, languages, today) for audience in audiences]
+    near = [
+        _neighbours(services, code, audience, languages, today) if not here else []
+        for audience, here in zip(audiences, local, strict=True)
+    ]
 
     first: list[HelpService] = []
     kept: list[HelpService] = []
-    for audience, here, anywhere in zip(audiences, local, world, strict=True):
-        best = next((s for s in here or anywhere if s not in first), None)
+    for audience, here, beside, anywhere in zip(audiences, local, near, world, strict=True):
+        best = next((s for s in here or beside or anywhere if s not in first), None)
         if best is not None:
             first.append(best)
             if audience in _KEEP_PLACE:
@@ -197,6 +234,94 @@ def find_help(
         if service not in found:
             found.append(service)
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to reach a service, as it is shown.
+
+    Attributes:
+        kind: ``phone``, ``sms``, ``chat``, ``web`` or ``report``.
+        value: a number or an address.
+    """
+
+    kind: Literal["phone", "sms", "chat", "web", "report"]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old what is shown is.
+
+    Attributes:
+        state: ``current``; ``due``: older than 90 days; ``old``: older than 18 months; ``unverified``: never read.
+        days: since it was read; ``None`` if it never was.
+        months: the same, for words.
+    """
+
+    state: Literal["current", "due", "old", "unverified"]
+    days: int | None
+
+    @property
+    def months(self) -> int | None:
+        """Whole months since the reading."""
+        return None if self.days is None else self.days // _DAYS_IN_MONTH
+
+
+def freshness(service: HelpService, today: date) -> Freshness:
+    """How long ago the service was read at its source."""
+    if service.read_on is None:
+        return Freshness("unverified", None)
+    days = (today - service.read_on).days
+    state: Literal["current", "due", "old"] = "current"
+    if days > STALE_AFTER_DAYS:
+        state = "old"
+    elif days > DUE_AFTER_DAYS:
+        state = "due"
+    return Freshness(state, days)
+
+
+def keeps_its_place(service: HelpService) -> bool:
+    """Whether a number is shown first however old: a child in need is better served by it than by none."""
+    return bool(_KEEP_PLACE & set(service.audience))
+
+
+def ways(service: HelpService, today: date) -> tuple[Way, ...]:
+    """How to reach the service, in the order in which it is shown.
+
+    Numbers come first; once they are older than 18 months the address does, except for child and crisis lines.
+    """
+    numbers = [Way("phone", service.phone)] if service.phone else []
+    numbers += [Way("sms", service.sms)] if service.sms else []
+    addresses = [Way("chat", service.chat_url)] if service.chat_url else []
+    addresses += [Way("web", service.web_url)] if service.web_url else []
+    if service.report_url and service.report_url != service.web_url:
+        addresses.append(Way("report", service.report_url))
+    if freshness(service, today).state == "old" and not keeps_its_place(service):
+        return tuple(sorted(addresses, key=lambda way: way.kind != "web") + numbers)
+    return tuple(numbers + addresses)
+
+
+def due(services: Sequence[HelpService], today: date) -> tuple[tuple[HelpService, Freshness], ...]:
+    """What somebody should read at its source again: never read first, then the oldest."""
+    found = [(service, freshness(service, today)) for service in services]
+    found = [pair for pair in found if pair[1].state != "current"]
+    return tuple(sorted(found, key=lambda pair: -(pair[1].days if pair[1].days is not None else 10**6)))
+
+
+def _neighbours(
+    services: Sequence[HelpService], country: str, audience: str, languages: Sequence[str], today: date | None
+) -> list[HelpService]:
+    # An emergency or a crisis is for the country where the person is.
+    if audience == "crisis":
+        return []
+    found: list[HelpService] = []
+    spoken = NEIGHBOURS.get(country, {})
+    for tag in dict.fromkeys((*map(_primary, languages), *spoken)):
+        for neighbour in spoken.get(tag, ()):
+            rows = _ranked(services, neighbour, audience, (tag,), today)
+            found += [row for row in rows if tag in map(_primary, row.languages)]
+    return [replace(row, phone=None, sms=None) for row in dict.fromkeys(found)]
 
 
 def _country(country: str | None) -> str:

@@ -32,6 +32,9 @@ NAMES: Final = (
     "help.opened",
     "appeal.asked",
     "appeal.restored",
+    "notice.shown",
+    "notice.repeated",
+    "notice.false_alarm",
 )
 
 EXPIRY_DAYS: Final = 90
