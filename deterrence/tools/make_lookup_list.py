@@ -10,8 +10,9 @@
     # An operator's list of hosts, one a line, signed.
     python deterrence/tools/make_lookup_list.py hosts hosts.txt --id our_hosts --version 7 --sign operator.key --out …
 
-Needs Safelight to be importable; hosts need the extra [site] and the package publicsuffixlist. An entry that would
-cover a public suffix ("co.uk"), a way to help or a word of health education is left out and counted.
+Needs Safelight to be importable; hosts need the extra [site] and the package publicsuffixlist, words the package
+wordfreq. An entry that would cover a public suffix ("co.uk"), a way to help, a word of health education or an
+ordinary word of another language is left out and counted.
 """
 
 from __future__ import annotations
@@ -43,6 +44,28 @@ def read_words(folder: Path) -> Iterator[tuple[str, str]]:
                 yield language, entry
 
 
+COMMON_ZIPF = 3.5  # three times in a million words; see wordfreq
+_UNSPACED = frozenset({"zh", "ja", "ko"})  # wordfreq needs dictionaries of their own for these
+
+
+def _ordinary_elsewhere(entry: str, words: tuple[str, ...], language: str) -> bool:
+    """Whether one word of one language is, as lists hold it, an ordinary word of another.
+
+    A query does not say its language, and accents are taken off: an entry would stand in the way of that word.
+    """
+    from wordfreq import available_languages, zipf_frequency
+
+    if len(words) != 1:
+        return False
+    own = language.split("-")[0]
+    bare = words[0] != entry.strip().casefold()
+    return any(
+        zipf_frequency(words[0], other) >= COMMON_ZIPF
+        for other in available_languages()
+        if (other != own or bare) and other not in _UNSPACED
+    )
+
+
 def make_words(folder: Path, allow: Path | None) -> tuple[set[str], list[str], int]:
     """Normalised entries, their languages, and how many were left out."""
     allowed = {" ".join(phrase) for phrase in builtin_help_phrases().phrases}
@@ -54,6 +77,9 @@ def make_words(folder: Path, allow: Path | None) -> tuple[set[str], list[str], i
         words = normal_words(entry)
         # One letter, or nothing but a symbol: it would match half of everything.
         if not words or len("".join(words)) < 2 or len(words) > 8 or " ".join(words) in allowed:
+            left_out += 1
+            continue
+        if language.split("-")[0] != "en" and _ordinary_elsewhere(entry, words, language):
             left_out += 1
             continue
         entries.add(" ".join(words))
