@@ -36,12 +36,17 @@ def test_goldens_can_tell_a_wrong_model(model_id: str) -> None:
     """Outputs that differ between cases and are not all at the ends of the scale."""
     golden = load_golden(model_id)
     for runtime in RUNTIMES:
-        outputs = [np.asarray(case.outputs[runtime]) for case in golden.cases]
+        outputs = [np.concatenate(case.outputs[runtime]) for case in golden.cases]
         assert not np.array_equal(outputs[0], outputs[1])
-        assert any(((o > 16) & (o < 240)).any() for o in outputs)
+        # Scores of models of conversations are real numbers in [0, 1], not quantisation steps.
+        low, high = (0.02, 0.98) if load_manifest(model_id).task == "grooming" else (16, 240)
+        assert any(((o > low) & (o < high)).any() for o in outputs)
 
 
-@pytest.mark.parametrize("model_id", model_ids())
+PICTURE_MODELS = [model_id for model_id in model_ids() if load_manifest(model_id).task != "grooming"]
+
+
+@pytest.mark.parametrize("model_id", PICTURE_MODELS)
 def test_the_recipes_generator_is_ours(model_id: str, root: Path) -> None:
     theirs = _recipe_module(root, "golden_input")
     shape = load_manifest(model_id).input.shape

@@ -16,6 +16,7 @@ from grooming.corpora import Chat
 from grooming.phrasings import STAGES, Book, Phrasing
 
 SERIOUS: Final = frozenset({"isolation", "secrecy", "platform_move", "photo_request", "meeting", "threat"})
+_SIGNS: Final = {"a": "4", "e": "3", "i": "1", "o": "0", "s": "5"}  # the digits that people put for letters
 _EMOJI: Final = ("😂", "😊", "👍", "😅", "🙈", "❤️", "🎮", "😭")
 _ENDINGS: Final = ("", "", "", "!", "...", " lol", " haha", " 🙂")
 
@@ -45,10 +46,17 @@ class Message:
 
 def style(text: str, rng: random.Random) -> str:
     """The same message as somebody else would type it."""
-    if rng.random() < 0.3:
+    case = rng.random()
+    if case < 0.3:
         text = text.lower()
+    elif case < 0.38:
+        text = text.upper()
+    elif case < 0.41:
+        text = text.title()
     if rng.random() < 0.2:
         text = re.sub(r"[.?!,¿¡;:]", "", text)
+    if rng.random() < 0.06:
+        text = "".join(_SIGNS.get(c.lower(), c) if rng.random() < 0.4 else c for c in text)
     if rng.random() < 0.12 and len(text) > 6:
         at = rng.randrange(1, len(text) - 1)
         swapped = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
