@@ -12,6 +12,7 @@ from safelight import Action, ClosedError, Event, Guard, Profile, UsageError
 from safelight.cli.main import cli
 from safelight.decision import Label, State
 from safelight.detect import grooming
+from safelight.detect.conversation import ConversationRules
 from stage_scorer import WORDS, WordScorer
 
 BENIGN = "words about nothing in particular, long enough not to be taken for a piece"
@@ -23,6 +24,7 @@ def _words(monkeypatch: pytest.MonkeyPatch) -> None:
     """The built-in model is replaced by one that knows stages by neutral words."""
     for name in ("id", "state_shape"):
         monkeypatch.setattr(grooming.GroomingDetector, name, getattr(WordScorer, name))
+    monkeypatch.setattr(grooming.GroomingDetector, "rules", ConversationRules())
     scorer = WordScorer()
     monkeypatch.setattr(
         grooming.GroomingDetector, "score", lambda self, *values, language: scorer.score(*values, language=language)

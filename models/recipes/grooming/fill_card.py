@@ -1,6 +1,6 @@
 """Fill the card from what ``measure`` found.
 
-    python -m grooming.fill_card --model ../grooming_v1 --work WORK
+python -m grooming.fill_card --model ../grooming_v1 --work WORK
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from string import Template
 from typing import Any
 
 from common.runtimes import RUNTIMES, cpu_name
+
 from grooming import corpora, phrasings
 
 
-def percent(row: dict[str, Any]) -> str:
+def percent(row: dict[str, Any], digits: int = 1) -> str:
     """``k of n = p % (a to b %)``, as every card writes a share."""
-    low, high = row["interval_95"]
-    return f"{row['hits']} of {row['of']} = {100 * row['share']:.1f} % ({100 * low:.1f} to {100 * high:.1f} %)"
+    low, high = (100 * end for end in row["interval_95"])
+    share = 100 * row["hits"] / row["of"]
+    return f"{row['hits']} of {row['of']} = {share:.{digits}f} % ({low:.{digits}f} to {high:.{digits}f} %)"
 
 
 def table(rows: list[list[str]]) -> str:
@@ -75,8 +77,9 @@ def main() -> None:
                 [
                     name,
                     {True: "yes", False: "no"}.get(row.get("held_out"), ""),  # type: ignore[arg-type]
-                    percent(row),
+                    percent(row, digits=2),
                     str(row["danger"]),
+                    str(row["watch"] - row["hits"]) if "watch" in row else "",
                     f"{row['stage_messages']} of {row['messages']}" if "messages" in row else "",
                 ]
                 for name, row in shipped["benign"].items()
@@ -94,6 +97,7 @@ def main() -> None:
         "model_latency": shipped["latency"]["model_us"],
         "cpu": cpu_name(),
         "threshold": numbers["default_threshold"],
+        "watch_risk": numbers["watch_risk"],
         "warn_evidence": numbers["warn_evidence"],
         "warn_risk": numbers["warn_risk"],
         "strong_threat": numbers["strong_threat"],

@@ -134,7 +134,9 @@ def calibrations(work: Path) -> dict[str, dict[str, Any]]:
         raw_all, right_all = np.concatenate(raw), np.concatenate(right).astype(float)
         # Ten stages share one map: nine in ten of these pairs are "another stage", which would push every score down.
         weight = np.where(right_all > 0, len(phrasings.STAGES) - 1.0, 1.0)
-        curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(raw_all, right_all, sample_weight=weight)
+        curve = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
+            raw_all, right_all, sample_weight=weight
+        )
         points = np.array([0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.0])
         mapped = np.maximum.accumulate(curve.predict(points))
         mapped[0], mapped[-1] = 0.0, 1.0

@@ -111,6 +111,7 @@ class ConversationRules:
     Attributes:
         stage_thresholds: score from which a message counts as a stage; ``default_threshold`` for stages not named.
         needed_stages: different stages for ``watch`` and ``warn``; one more when a guardian knows the contact.
+        watch_risk: the model's own risk that ``watch`` needs as well: a nudge that comes too often is not read.
         warn_evidence: sum of the best scores of the three strongest stages, for ``warn``.
         danger_evidence: the same for ``danger``, which also needs one stage more, two of them serious, and
         danger_messages: different messages that count as a stage.
@@ -124,6 +125,7 @@ class ConversationRules:
     stage_thresholds: Mapping[Label, float] = field(default_factory=dict)
     default_threshold: float = 0.5
     needed_stages: int = 2
+    watch_risk: float = 0.0
     warn_evidence: float = 1.2
     danger_evidence: float = 2.2
     danger_messages: int = 3
@@ -134,7 +136,7 @@ class ConversationRules:
     hold_messages: int = 20
 
     def __post_init__(self) -> None:
-        for name in ("default_threshold", "warn_risk", "strong_threat"):
+        for name in ("default_threshold", "watch_risk", "warn_risk", "strong_threat"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"{name}: got {getattr(self, name)!r}, expected 0 to 1.")
         for name in ("needed_stages", "danger_messages", "window_messages", "hold_messages"):
@@ -389,7 +391,7 @@ class ConversationTracker:
         if threat or (serious and len(best) >= needed and evidence >= rules.warn_evidence and risky):
             return LEVELS.index(Label.WARN)
         stages = serious if self._fine else len(best)
-        if serious and stages >= needed:
+        if serious and stages >= needed and (self._risk >= rules.watch_risk or self._level):
             return LEVELS.index(Label.WATCH)
         return LEVELS.index(Label.CALM)
 

@@ -200,6 +200,7 @@ class ConversationNumbers(msgspec.Struct, forbid_unknown_fields=True, frozen=Tru
 
     default_threshold: float
     needed_stages: int
+    watch_risk: float
     warn_evidence: float
     danger_evidence: float
     danger_messages: int
