@@ -238,6 +238,32 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Redress:
+    """Where to turn when "this is wrong" was answered with no: shown after every refusal.
+
+    Attributes:
+        lang: BCP 47 tag of ``text``.
+        text: for the reader's age band.
+        direction: in which the text runs, ``ltr`` or ``rtl``.
+        help: services of the reader's country.
+    """
+
+    lang: str
+    text: str
+    direction: str = "ltr"
+    help: tuple[HelpService, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready values, for hosts in another language."""
+        return {
+            "lang": self.lang,
+            "text": self.text,
+            "direction": self.direction,
+            "help": [help_dict(service) for service in self.help],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What Safelight decided, and why.
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from safelight.chat import Conversation
+    from safelight.decision import Redress
     from safelight.detect.conversation import StageScorer
     from safelight.detect.grooming import GroomingDetector
     from safelight.detect.known import KnownDetector, KnownLook, ListStatus
@@ -283,7 +284,8 @@ class Guard:
     def appeal(self, what: Decision | Hold | str, source: ImageSource | None = None) -> Appeal:
         """Somebody says "this is wrong": take another look with the closest tier, and restore or keep.
 
-        A match with a known list is not released here: its appeal goes by hash.
+        A match with a known list is not released here: its appeal goes by hash. When the answer is no, ``redress`` says
+        who to turn to; show it.
 
         Args:
             what: a hold, its id, or a decision that was not kept back by a hold.
@@ -307,7 +309,9 @@ class Guard:
                 source = self.holds._bytes(hold.id)
         self._count("appeal.asked")
         if known:
-            return Appeal(self.holds._set_state(hold.id, HoldState.APPEALED) if hold is not None else None, None, False)
+            if hold is not None:
+                hold = self.holds._set_state(hold.id, HoldState.APPEALED)
+            return Appeal(hold, None, False, self._redress())
         if source is None:
             raise UsageError("source: got none, expected the picture that the decision was about; give source=.")
         decision = self._look_again(source, event)
@@ -316,7 +320,7 @@ class Guard:
             hold = self.holds._set_state(hold.id, HoldState.RELEASED if released else HoldState.KEPT)
         if released:
             self._count("appeal.restored")
-        return Appeal(hold, decision, released)
+        return Appeal(hold, decision, released, None if released else self._redress())
 
     def check_image(self, source: ImageSource, *, event: Event | str = Event.UPLOAD, color: str = "RGB") -> Decision:
         """Decide about one picture. Every frame of an animated picture is looked at.
@@ -738,6 +742,20 @@ class Guard:
             unreviewed_languages=self._unreviewed_languages,
         )
         return notice, words.reasons
+
+    def _redress(self) -> Redress:
+        from safelight.notices.education import select_redress
+
+        words = self._words()
+        return select_redress(
+            catalogue=words.catalogue,
+            band=self.profile.band,
+            fallback=load_builtin().catalogue,
+            directory=words.directory,
+            country=self.profile.country,
+            languages=self.profile.language_tags,
+            today=self._today(),
+        )
 
     def _words(self) -> BuiltinNotices:
         languages = self.profile.language_tags

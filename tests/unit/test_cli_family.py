@@ -164,7 +164,7 @@ class TestHolds:
         early = run("holds", "release", hold, "--to", str(tmp_path / "x"))
         assert early.exit_code == 2
         (result,) = rows(run("holds", "appeal", hold, "--json"))
-        assert (result["released"], result["state"]) == (True, "RELEASED")
+        assert (result["released"], result["state"], result["redress"]) == (True, "RELEASED", None)
         target = tmp_path / "back.jpg"
         target.write_bytes(b"in the way")
         assert run("holds", "release", hold, "--to", str(target)).exit_code == 1
@@ -178,12 +178,17 @@ class TestHolds:
         result = run("holds", "appeal", hold)
         assert result.exit_code == 3
         assert "list" in result.stdout
+        assert "You did nothing wrong by asking" in result.stdout
 
     def test_a_closer_look_that_says_the_same(self, run: Run, store: Store) -> None:
         hold = self.keep(store, b"no picture at all")
         result = run("holds", "appeal", hold)
         assert result.exit_code == 3
         assert "not your fault" in result.stdout
+        assert "You did nothing wrong by asking" in result.stdout
+        (row,) = rows(run("holds", "appeal", hold, "--json"))
+        assert "You did nothing wrong by asking" in row["redress"]["text"]
+        assert row["redress"]["help"]
 
     def test_a_guardian_lets_a_category_through(self, run: Run, store: Store) -> None:
         hold = self.keep(store, None)

@@ -14,6 +14,8 @@ from PIL import Image as PilImage
 from safelight import Action, AgeBand, Event, Finding, FindingKind, Guard, Label, Profile, State, UsageError
 from safelight.errors import StoreError
 from safelight.media import Image
+from safelight.notices import BuiltinNotices, load_builtin
+from safelight.notices.education import redress_text
 from safelight.policy import Rules, decide
 from safelight.store import HoldState, Store
 from safelight.testing import TestMode, known_match, nudity, state
@@ -159,11 +161,13 @@ def test_a_hold_comes_back_after_a_second_look(store: Store) -> None:
         hold = guard.holds.keep(decision, data=data)
         kept = guard.appeal(hold)
         assert (kept.released, kept.hold and kept.hold.state) == (False, HoldState.KEPT)
+        assert kept.redress is not None, "who to turn to now"
         opinion.label = Label.NONE
         released = guard.appeal(hold.id)
         assert released.released
         assert released.decision is not None
         assert released.decision.action is Action.ALLOW
+        assert released.redress is None
         assert guard.holds.restore(hold.id) == data
         assert guard.appeal(hold.id).released
 
@@ -188,9 +192,35 @@ def test_a_known_match_is_not_released_here(store: Store) -> None:
         assert (appeal.released, appeal.decision) == (False, None)
         assert appeal.hold is not None
         assert appeal.hold.state is HoldState.APPEALED
-        assert not guard.appeal(decision, png()).released
+        assert appeal.redress is not None
+        again = guard.appeal(decision, png())
+        assert not again.released
+        assert again.redress == appeal.redress
         with pytest.raises(UsageError, match="RELEASED"):
             guard.holds.restore(hold.id)
+
+
+@pytest.mark.parametrize("band", list(AgeBand))
+def test_a_refusal_says_who_to_turn_to_in_words_for_the_reader(world: World, band: AgeBand) -> None:
+    store = world.set_up(age_band=band.value, country="GB")
+    with Guard(store=store, detectors=[Opinion(Label.EXPLICIT)]) as guard:
+        redress = guard.appeal(guard.check_image(png(), event=Event.SEND), png()).redress
+    english = load_builtin().catalogue
+    assert redress is not None
+    assert english is not None
+    assert redress.text == redress_text(english, band)
+    assert {service.country for service in redress.help} <= {"GB", "INT"}
+    assert "Childline" in {service.service for service in redress.help}
+    assert redress.to_dict()["help"][0]["service"] == redress.help[0].service
+
+
+def test_a_refusal_without_any_words_still_says_who_to_turn_to(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("safelight.guard.load_builtin", lambda *_: BuiltinNotices(None, (), ("CATALOGUE_UNVERIFIED",)))
+    with Guard(store=store, detectors=[Opinion(Label.EXPLICIT)]) as guard:
+        redress = guard.appeal(guard.check_image(png(), event=Event.SEND), png()).redress
+    assert redress is not None
+    assert "somebody you trust" in redress.text
+    assert redress.help[0].web_url
 
 
 def test_bytes_that_are_gone_are_named(store: Store) -> None:

@@ -13,6 +13,7 @@ from safelight.cli.output import console, print_json, quiet_runtime
 from safelight.errors import UsageError
 
 if TYPE_CHECKING:
+    from safelight.decision import Redress
     from safelight.store import Hold
 
 
@@ -73,6 +74,7 @@ def appeal(hold_id: str, file: str | None, store_path: Path | None, as_json: boo
                 "released": result.released,
                 "state": result.hold.state.value if result.hold is not None else None,
                 "decision": result.decision.to_dict() if result.decision is not None else None,
+                "redress": result.redress.to_dict() if result.redress is not None else None,
             }
         )
     elif result.released:
@@ -81,6 +83,8 @@ def appeal(hold_id: str, file: str | None, store_path: Path | None, as_json: boo
         click.echo("It matches a list of known material: it is not released here. The list's keeper can look again.")
     else:
         click.echo("A closer look says the same, so it stays for now. That is not your fault. A guardian can be asked.")
+    if result.redress is not None and not as_json:
+        _tell_redress(result.redress)
     if not result.released:
         sys.exit(3)
 
@@ -123,6 +127,13 @@ def release(
         except UsageError as error:
             raise usage(error) from None
     print_json({"id": hold_id, "restored": True}) if as_json else click.echo("Restored, byte for byte.")
+
+
+def _tell_redress(redress: Redress) -> None:
+    click.echo(f"\n{redress.text}")
+    for service in redress.help:
+        contact = service.phone or service.sms or service.chat_url or service.web_url or ""
+        click.echo(f"  {service.service}: {contact}")
 
 
 def _write(target: Path, data: bytes) -> None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
-from safelight.decision import AgeBand, HelpService, help_dict
+from safelight.decision import AgeBand, HelpService, Redress, help_dict
 from safelight.errors import UsageError
-from safelight.notices.catalogue import Catalogue
+from safelight.notices.catalogue import Catalogue, LanguageFile
 from safelight.notices.directory import find_help
+from safelight.notices.select import CHILD_HELPLINE_FINDER
+
+# Needs no catalogue, and is safe for a reader of seven.
+_LAST_REDRESS: Final = (
+    "The answer is still no. If you think that is wrong, ask somebody you trust to ask again with you, or ask the "
+    "people who run this app or device for a person to look at it. You did nothing wrong by asking."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +103,48 @@ def redress_text(catalogue: Catalogue, band: AgeBand, *, fallback: Catalogue | N
     Raises:
         UsageError: the catalogue has no words for this band.
     """
+    found = _redress_words(catalogue, band, fallback)
+    if found is None:
+        raise UsageError(f"redress: got the band {band}, for which {catalogue.lang} has no words; give a fallback.")
+    return found[1]
+
+
+def select_redress(
+    *,
+    catalogue: Catalogue | None,
+    band: AgeBand,
+    fallback: Catalogue | None = None,
+    directory: Sequence[HelpService] = (),
+    country: str | None = None,
+    languages: Sequence[str] = (),
+    today: date | None = None,
+) -> Redress:
+    """Returns what to show after a refusal; never fails to answer: without a catalogue, plain English.
+
+    Args:
+        catalogue: the texts, or ``None`` if they could not be read.
+        band: age of the user.
+        fallback: the catalogue for what ``catalogue`` has no words for.
+        directory: the help services; empty if they could not be read.
+        country: for the help services; ``None``: international ones.
+        languages: BCP 47 tags of the reader, best first.
+        today: see :func:`~safelight.notices.directory.find_help`.
+    """
+    found = _redress_words(catalogue, band, fallback) if catalogue is not None else None
+    texts, text = found if found is not None else (None, _LAST_REDRESS)
+    services = find_help(directory, country=country, audiences=("child", "crisis"), languages=languages, today=today)
+    return Redress(
+        lang=texts.lang if texts is not None else "en",
+        text=text,
+        direction=texts.direction if texts is not None else "ltr",
+        help=services or (CHILD_HELPLINE_FINDER,),
+    )
+
+
+def _redress_words(catalogue: Catalogue, band: AgeBand, fallback: Catalogue | None) -> tuple[LanguageFile, str] | None:
     for shape in catalogue.structure.redress:
         if band in shape.bands:
             for texts in (catalogue.texts, fallback.texts if fallback is not None else None):
                 if texts is not None and shape.id in texts.redress:
-                    return texts.redress[shape.id]
-    raise UsageError(f"redress: got the band {band}, for which {catalogue.lang} has no words; give a fallback.")
+                    return texts, texts.redress[shape.id]
+    return None

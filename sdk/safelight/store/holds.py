@@ -21,7 +21,7 @@ from safelight.errors import StoreError, UsageError
 from safelight.store.vault import StoreState
 
 if TYPE_CHECKING:
-    from safelight.decision import Decision
+    from safelight.decision import Decision, Redress
     from safelight.store._work import Work
     from safelight.store.store import Store
 
@@ -123,11 +123,13 @@ class Appeal:
         decision: of the second look; ``None`` when there was none to be had here: a match with a known list is
             appealed by hash, at whoever keeps the list.
         released: whether it may go ahead now, as far as ``decision`` says.
+        redress: what to show the person when it stays: who to turn to now; ``None`` when it is released.
     """
 
     hold: Hold | None
     decision: Decision | None
     released: bool
+    redress: Redress | None = None
 
 
 class Holds:
