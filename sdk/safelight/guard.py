@@ -34,6 +34,7 @@ from safelight.measure import load_plan
 from safelight.media import Limits, NotJudged, load_image, read_content
 from safelight.notices import BuiltinNotices, History, find_help, load_builtin, select_asked, select_notice, trigger_for
 from safelight.notices.effects import Effects
+from safelight.notices.select import CONTEXTS, Context
 from safelight.policy import Profile, Rules, Verdict, decide
 
 if TYPE_CHECKING:
@@ -322,13 +323,23 @@ class Guard:
             self._count("appeal.restored")
         return Appeal(hold, decision, released, None if released else self._redress())
 
-    def check_image(self, source: ImageSource, *, event: Event | str = Event.UPLOAD, color: str = "RGB") -> Decision:
+    def check_image(
+        self,
+        source: ImageSource,
+        *,
+        event: Event | str = Event.UPLOAD,
+        color: str = "RGB",
+        context: Context | str | None = None,
+    ) -> Decision:
         """Decide about one picture. Every frame of an animated picture is looked at.
 
         Args:
             source: a path, ``bytes``, a binary file object, a ``PIL.Image.Image``, ``uint8[H,W,3]`` or a ``Frame``.
             event: what is about to happen.
             color: channel order of an array: ``RGB`` or ``BGR``.
+            context: what only the host knows, for the words and never for the action: ``forwarding`` (it was received
+                and is passed on), ``outrage`` (passed on in outrage) or ``chat_with_child`` (the other one is known to
+                be a child).
 
         Returns:
             A decision. What cannot be decoded or judged is a decision too (``HOLD`` with a reason).
@@ -336,30 +347,40 @@ class Guard:
         Raises:
             MediaNotFoundError: the file is not there or cannot be opened.
             UnsupportedInputError: the source is of a type, shape or dtype that is not taken.
-            UsageError: an unknown event or color.
+            UsageError: an unknown event, color or context.
             ClosedError: after :meth:`close`.
         """
         started = time.perf_counter()
-        word = _event(event)
+        word, known_context = _event(event), _context(context)
         self._require_open()
         extra: list[str] = []
         with self._slots:
             self._require_open()
             findings = worst_findings(self._look_at(source, color, extra))
-        return self._decide(findings, word, started, tuple(extra))
+        return self._decide(findings, word, started, tuple(extra), context=known_context)
 
     def check_images(
-        self, sources: Iterable[ImageSource], *, event: Event | str = Event.UPLOAD, color: str = "RGB"
+        self,
+        sources: Iterable[ImageSource],
+        *,
+        event: Event | str = Event.UPLOAD,
+        color: str = "RGB",
+        context: Context | str | None = None,
     ) -> Iterator[Decision]:
         """Decide about many pictures, one decision each, in order, as they are taken from the iterator.
 
         Raises as :meth:`check_image`, at the picture concerned.
         """
         for source in sources:
-            yield self.check_image(source, event=event, color=color)
+            yield self.check_image(source, event=event, color=color, context=context)
 
     async def acheck_image(
-        self, source: ImageSource, *, event: Event | str = Event.UPLOAD, color: str = "RGB"
+        self,
+        source: ImageSource,
+        *,
+        event: Event | str = Event.UPLOAD,
+        color: str = "RGB",
+        context: Context | str | None = None,
     ) -> Decision:
         """:meth:`check_image` for asyncio: runs in one of the guard's own threads."""
         import asyncio
@@ -371,7 +392,7 @@ class Guard:
                 self._executor = ThreadPoolExecutor(self.concurrency, thread_name_prefix="safelight")
             executor = self._executor
         return await asyncio.get_running_loop().run_in_executor(
-            executor, lambda: self.check_image(source, event=event, color=color)
+            executor, lambda: self.check_image(source, event=event, color=color, context=context)
         )
 
     def check_query(self, text: str) -> Decision:
@@ -697,7 +718,13 @@ class Guard:
         return findings + tuple(f for f in self._test_mode.findings if f.kind in (FindingKind.QUERY, FindingKind.SITE))
 
     def _decide(
-        self, findings: tuple[Finding, ...], event: Event, started: float, more_reasons: tuple[str, ...] = ()
+        self,
+        findings: tuple[Finding, ...],
+        event: Event,
+        started: float,
+        more_reasons: tuple[str, ...] = (),
+        *,
+        context: Context | None = None,
     ) -> Decision:
         if self._store is not None:
             from safelight.store.findings import settings_findings
@@ -705,7 +732,7 @@ class Guard:
             findings += settings_findings(self._store)
         verdict = decide(findings, band=self.profile.band, event=event, rules=self.rules)
         about_text = bool(findings) and all(finding.kind in _TEXT_KINDS for finding in findings)
-        notice, notice_reasons = self._notice(verdict, event, "text" if about_text else "picture")
+        notice, notice_reasons = self._notice(verdict, event, "text" if about_text else "picture", context)
         self._count(f"action.{verdict.action.name.lower()}")
         elapsed_ms = (time.perf_counter() - started) * 1000
         reasons = verdict.reasons + notice_reasons + more_reasons
@@ -722,7 +749,11 @@ class Guard:
         )
 
     def _notice(
-        self, verdict: Verdict, event: Event, about: Literal["picture", "text"] = "picture"
+        self,
+        verdict: Verdict,
+        event: Event,
+        about: Literal["picture", "text"] = "picture",
+        context: Context | None = None,
     ) -> tuple[Notice | None, tuple[str, ...]]:
         if verdict.action is Action.ALLOW:
             return None, ()
@@ -731,7 +762,7 @@ class Guard:
         notice = select_notice(
             catalogue=words.catalogue,
             directory=words.directory,
-            trigger=trigger_for(verdict.reasons, event, band, about=about),
+            trigger=trigger_for(verdict.reasons, event, band, context=context, about=about),
             action=verdict.action,
             band=band,
             event=event,
@@ -840,6 +871,15 @@ def _event(event: Event | str) -> Event:
         return Event(event)
     except ValueError:
         raise UsageError(f"event: got {str(event)!r}, expected one of {', '.join(e.value for e in Event)}.") from None
+
+
+def _context(context: str | None) -> Context | None:
+    if context is None:
+        return None
+    for word in CONTEXTS:
+        if word == context:
+            return word
+    raise UsageError(f"context: got {str(context)!r}, expected one of {', '.join(CONTEXTS)}, or None.")
 
 
 def _utc_today() -> date:

@@ -72,6 +72,7 @@ def test_a_block_in_json_and_for_people(portrait: Path) -> None:
         (["check"], 2),
         (["check", "{portrait}", "--event", "fax"], 2),
         (["check", "{portrait}", "--age-band", "12"], 2),
+        (["check", "{portrait}", "--context", "revenge"], 2),
         (["check", "{portrait}", "--country", "Britain"], 2),
         (["check", "{portrait}", "--trigger", "nudity=7"], 2),
         (["check", "no-such-file.jpg"], 1),
@@ -90,6 +91,17 @@ def test_exit_status(arguments: list[str], status: int, portrait: Path, tmp_path
     assert "Traceback" not in done.stderr
     if status != 0:
         assert done.stderr or done.stdout
+
+
+def test_a_context_chooses_the_words_and_not_the_action(portrait: Path) -> None:
+    arguments = ("check", str(portrait), "--age-band", "13_15", "--event", "send", "--trigger", "nudity=0.97", "--json")
+    plain = run(*arguments)
+    told = run(*arguments, "--context", "forwarding")
+    assert plain.returncode == told.returncode == 3
+    before, after = json.loads(plain.stdout), json.loads(told.stdout)
+    assert (before["action"], before["reasons"]) == (after["action"], after["reasons"])
+    assert before["notice"]["id"].startswith("picture_out_explicit.")
+    assert after["notice"]["id"].startswith("forwarding.")
 
 
 def test_a_missing_file_is_one_json_object_too(portrait: Path) -> None:

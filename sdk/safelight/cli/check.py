@@ -11,6 +11,7 @@ import click
 from safelight.cli.output import console, decision_panel, print_json, quiet_runtime
 from safelight.decision import Action, AgeBand, Event
 from safelight.errors import MediaNotFoundError, SafelightError, UsageError
+from safelight.notices.select import CONTEXTS
 
 if TYPE_CHECKING:
     pass
@@ -34,6 +35,9 @@ EXIT_FAILED = 1
     default=AgeBand.UNKNOWN.value,
     show_default=True,
     help="Who holds the device; unknown is protected.",
+)
+@click.option(
+    "--context", type=click.Choice(CONTEXTS), help="What you know about it; changes the words, not the action."
 )
 @click.option("--country", metavar="CODE", help="ISO 3166 country for help, e.g. GB. Default: international help.")
 @click.option("--lang", multiple=True, metavar="TAG", default=("en",), show_default=True, help="Reader's language.")
@@ -71,6 +75,7 @@ def check(
     files: tuple[str, ...],
     event: str,
     age_band: str,
+    context: str | None,
     country: str | None,
     lang: tuple[str, ...],
     runtime: str,
@@ -116,7 +121,7 @@ def check(
             guard.prepare()
         for name in _progress(files, quiet=as_json):
             try:
-                decision = guard.check_image(_source(name), event=event)
+                decision = guard.check_image(_source(name), event=event, context=context)
             except SafelightError as error:
                 failed = True
                 _report_failure(name, error, as_json=as_json)
