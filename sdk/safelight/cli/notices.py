@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from safelight.cli._family import open_store, store_options
 from safelight.cli.output import print_json
 from safelight.decision import Action, AgeBand, Event
 from safelight.errors import MediaNotFoundError, SafelightError, UsageError
@@ -370,6 +371,48 @@ def education(pack: str | None, country: str | None, lang: str, today: date | No
         click.echo(f"\n  {service.service}")
         for line in service_lines(service, catalogue.texts, today=day, country=country):
             click.echo(f"    {line}")
+
+
+@notices.command()
+@click.option("--export", is_flag=True, help="What may leave the device: noisy counts, small ones left out.")
+@click.option("--opt-in", is_flag=True, help="With --export: the person or guardian was asked and chose to share.")
+@store_options
+def effects(export: bool, opt_in: bool, store_path: Path | None, as_json: bool) -> None:
+    """Print what notices did on this device, by week: shown, safe choice, help opened. Sends nothing.
+
+    Counting is off until a guardian turns it on (`safelight policy set counters=on`). Export a week once: every
+    export of it has new noise, and several together give more away.
+    """
+    from safelight.notices.effects import EFFECT_NAMES, export_counts
+    from safelight.store import StoreState
+
+    if opt_in and not export:
+        raise click.UsageError("--opt-in: got it without --export, expected both; own counts need no consent.")
+    with open_store(store_path) as store:
+        if store.state not in (StoreState.OK, StoreState.NEW):
+            raise SafelightError(
+                f"counters: got a store in state {store.state}, expected one that can be read; run: safelight doctor"
+            )
+        counting = store.counters.on
+        weeks = {
+            week: {name: counts.get(name, 0) for name in EFFECT_NAMES} for week, counts in store.counters.read().items()
+        }
+    if export:
+        if not counting:
+            raise click.UsageError("--export: got a store that counts nothing, expected counters=on; ask the guardian.")
+        try:
+            weeks = {week: export_counts(counts, opted_in=opt_in) for week, counts in weeks.items()}
+        except UsageError as error:
+            raise click.UsageError(f"{error} Then give --opt-in.") from None
+    # A week without any says that something was counted in it, which is more than an export may.
+    weeks = {week: counts for week, counts in weeks.items() if any(counts.values())}
+    for week, counts in weeks.items():
+        if as_json:
+            print_json({"week": week, "exported": export, "counts": counts})
+        else:
+            click.echo("\n".join([week, *(f"  {count:>6}  {name}" for name, count in counts.items())]))
+    if not weeks and not as_json:
+        click.echo("Nothing to show." if counting else "Counting is off, and nothing was counted.")
 
 
 def _content(path: Path) -> bytes:

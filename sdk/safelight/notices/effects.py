@@ -24,6 +24,16 @@ SAFE_CHOICES: Final = frozenset(
 HELP_CHOICES: Final = frozenset({"help", "tell_adult", "dialogue", "removal"})
 GO_ON_CHOICES: Final = frozenset({"continue", "show"})
 
+#: What is counted here, of all that a store can count.
+EFFECT_NAMES: Final = (
+    "notice.shown",
+    "notice.repeated",
+    "notice.false_alarm",
+    "choice.stop",
+    "choice.continue",
+    "help.opened",
+)
+
 DEFAULT_THRESHOLD: Final = 20
 DEFAULT_EPSILON: Final = 0.5
 
