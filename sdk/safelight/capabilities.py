@@ -12,11 +12,12 @@ from typing import Any
 from safelight._build import build_info
 from safelight.controls import coverage
 from safelight.decision import Action, AgeBand, Event, FindingKind, State
+from safelight.detect.grooming import grooming_status
 from safelight.detect.plugins import installed_plugins
 from safelight.detect.tiers import load_tiers
 from safelight.errors import DataError, ModelError
 from safelight.media import available_formats
-from safelight.notices import load_builtin
+from safelight.notices import builtin_languages, load_builtin
 from safelight.policy import Rules
 from safelight.runtime import load_manifest, model_ids
 
@@ -30,6 +31,7 @@ def capabilities() -> dict[str, Any]:
         "builtin_digest": build_info().builtin_digest,
         "models": [_model(model_id) for model_id in model_ids()],
         "tiers": _tiers(),
+        "conversation_model": _conversation_model(),
         "plugins": [asdict(plugin) for plugin in installed_plugins()],
         "finding_kinds": [kind.value for kind in FindingKind],
         "events": [event.value for event in Event],
@@ -37,7 +39,7 @@ def capabilities() -> dict[str, Any]:
         "actions": [action.name for action in Action],
         "picture_formats": list(available_formats()),
         "rules": {"id": rules.id, "version": rules.version},
-        "notice_languages": [notices.catalogue.lang] if notices.catalogue is not None else [],
+        "notice_languages": list(builtin_languages()) if notices.catalogue is not None else [],
         "help": {
             "services": len(notices.directory),
             "countries": len({service.country for service in notices.directory} - {"INT"}),
@@ -50,9 +52,8 @@ def capabilities() -> dict[str, Any]:
         "coverage": _coverage(),
         "not_in_this_version": [
             "video clips and live video",
-            "grooming text",
             "reporting",
-            "notices in languages other than English",
+            "full notices in languages other than English, unless the host names the language",
         ],
     }
 
@@ -69,6 +70,16 @@ def _tiers() -> dict[str, list[str]]:
         return {name: list(tier.all_ids) for name, tier in load_tiers().tiers.items()}
     except ModelError:
         return {}
+
+
+def _conversation_model() -> dict[str, Any]:
+    status = grooming_status()
+    return {
+        "id": status.id,
+        "state": status.state.value,
+        "languages": list(status.languages),
+        "calibrated_languages": list(status.calibrated_languages),
+    }
 
 
 def _model(model_id: str) -> dict[str, Any]:

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from safelight.capabilities import capabilities
+from safelight.cli import doctor
 from safelight.cli.main import cli
-from safelight.runtime import model_ids
+from safelight.detect.grooming import grooming_model
+from safelight.runtime import GroomingManifest, load_manifest, model_ids
 
 DECISION_FIELDS = [
     "input",
@@ -150,6 +153,46 @@ def test_doctor_is_healthy_here() -> None:
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout)["healthy"] is True
     assert "This installation can protect." in run("doctor").stdout
+
+
+def test_the_conversation_model_is_listed_with_its_state_and_languages() -> None:
+    model_id = grooming_model()
+    listed = capabilities()["conversation_model"]
+    assert (listed["id"], listed["state"]) == (model_id, "OK")
+    assert {"en", "de", "ar", "ja"} <= set(listed["languages"])
+    assert "other" not in listed["languages"]
+    assert model_id is not None
+    manifest = load_manifest(model_id)
+    assert isinstance(manifest, GroomingManifest)
+    assert set(listed["calibrated_languages"]) == set(manifest.calibration) - {"default"}
+    (check,) = [one for one in doctor.run_checks() if one.name == "conversation model"]
+    assert check.ok
+    assert f"{model_id}: OK" in check.detail
+
+
+def test_a_conversation_model_that_is_missing_or_damaged_is_said(
+    installation: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_id = grooming_model()
+    (installation / "_data" / "models" / f"{model_id}" / "model.tflite").write_bytes(b"nothing")
+    damaged = doctor._conversation_model()
+    assert damaged.ok is False
+    assert "not judged" in damaged.detail
+    monkeypatch.setattr("safelight.detect.grooming.model_ids", lambda: ())
+    assert capabilities()["conversation_model"] == {
+        "id": None,
+        "state": "NO_MODEL",
+        "languages": [],
+        "calibrated_languages": [],
+    }
+    assert doctor._conversation_model() == doctor.Check(
+        "conversation model", False, "none: NO_MODEL: messages are not judged"
+    )
+
+
+def test_a_model_of_other_text_features_is_unverified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("safelight._text.FEATURE_VERSION", 0)
+    assert capabilities()["conversation_model"]["state"] == "UNVERIFIED"
 
 
 def test_doctor_names_what_is_damaged(installation: Path) -> None:

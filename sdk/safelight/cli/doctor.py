@@ -80,6 +80,7 @@ def run_checks() -> list[Check]:
     checks.append(
         Check("models", bool(usable and model_ids()), f"{len(model_ids())} built in, {usable} usable runtimes")
     )
+    checks.append(_conversation_model())
     checks.append(_speed())
     checks += _store()
     checks.append(
@@ -100,6 +101,19 @@ def _builtin_data() -> Check:
             problems.append(str(error))
     detail = " ".join(problems) or f"{len(builtin_files())} files match the digests compiled in"
     return Check("built-in data", not problems, detail)
+
+
+def _conversation_model() -> Check:
+    from safelight.detect.grooming import GroomingDetector, grooming_status
+
+    status = grooming_status()
+    detector = GroomingDetector()
+    with quiet_runtime():
+        state = detector.prepare()
+    detector.close()
+    if state is not State.OK:
+        return Check("conversation model", False, f"{status.id or 'none'}: {state.value}: messages are not judged")
+    return Check("conversation model", True, f"{status.id}: OK, reads {', '.join(status.languages)}")
 
 
 def _store() -> list[Check]:

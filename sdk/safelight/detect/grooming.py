@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -25,6 +26,36 @@ def grooming_model() -> str | None:
         if isinstance(manifest, GroomingManifest):
             found.append((int(model_id.rpartition("_v")[2]), model_id))
     return max(found)[1] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class GroomingStatus:
+    """What the newest built-in model of conversations is, read from its manifest; the model itself is not run.
+
+    Attributes:
+        id: ``None`` while there is no such model.
+        state: ``OK``, ``NO_MODEL``, or ``UNVERIFIED`` for one of other text features than this build's.
+        languages: in which messages are read; others are ``UNKNOWN_LANGUAGE``.
+        calibrated_languages: those of them with a calibration of their own.
+    """
+
+    id: str | None
+    state: State
+    languages: tuple[str, ...] = ()
+    calibrated_languages: tuple[str, ...] = ()
+
+
+def grooming_status() -> GroomingStatus:
+    """How the newest built-in model of conversations stands; never raises for one that is missing or altered."""
+    detector = GroomingDetector()
+    try:
+        manifest = detector._manifest()
+        _check_features(manifest)
+    except ModelError as error:
+        return GroomingStatus(detector._find(), State(error.state))
+    languages = tuple(tag for tag in _text.LANGUAGES if tag not in ("unknown", "other"))
+    calibrated = tuple(tag for tag in languages if tag in manifest.calibration)
+    return GroomingStatus(manifest.id, State.OK, languages, calibrated)
 
 
 class GroomingDetector:
@@ -132,14 +163,18 @@ class GroomingDetector:
 
     def _load(self) -> Model:
         manifest = self._manifest()
-        mine = (_text.FEATURE_VERSION, _text.DATA_SHA256, tuple(stage.value for stage in STAGES))
-        if (manifest.features.version, manifest.features.data_sha256, manifest.labels) != mine:
-            raise ModelError(
-                f"{manifest.id} was trained on text features version {manifest.features.version} or on other word "
-                f"lists or stages, this build has version {_text.FEATURE_VERSION}; reinstall safelight.",
-                state=State.UNVERIFIED,
-            )
+        _check_features(manifest)
         return Model(manifest.id, runtime=self._runtime)
 
     def __repr__(self) -> str:
         return f"GroomingDetector({self.id!r}, closed={self._closed})"
+
+
+def _check_features(manifest: GroomingManifest) -> None:
+    mine = (_text.FEATURE_VERSION, _text.DATA_SHA256, tuple(stage.value for stage in STAGES))
+    if (manifest.features.version, manifest.features.data_sha256, manifest.labels) != mine:
+        raise ModelError(
+            f"{manifest.id} was trained on text features version {manifest.features.version} or on other word "
+            f"lists or stages, this build has version {_text.FEATURE_VERSION}; reinstall safelight.",
+            state=State.UNVERIFIED,
+        )
