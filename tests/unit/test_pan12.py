@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from safelight.cli.main import cli
 from safelight.decision import Label, State
 from safelight.detect import grooming
+from safelight.detect.conversation import ConversationRules
 from safelight.errors import MediaNotFoundError, UnsupportedInputError
 from safelight.pan12 import evaluate_pan12, latency_penalty, read_conversations, read_truth
 from stage_scorer import WORDS, WordScorer
@@ -116,6 +117,7 @@ def test_the_command_prints_aggregates_only(tmp_path: Path, monkeypatch: pytest.
     scorer = WordScorer()
     monkeypatch.setattr(grooming.GroomingDetector, "prepare", lambda self: State.OK)
     monkeypatch.setattr(grooming.GroomingDetector, "state_shape", scorer.state_shape)
+    monkeypatch.setattr(grooming.GroomingDetector, "rules", ConversationRules())
     monkeypatch.setattr(
         grooming.GroomingDetector, "score", lambda self, *values, language: scorer.score(*values, language=language)
     )
