@@ -33,14 +33,14 @@ enum class Trust : std::uint8_t { kUnknown, kChild, kGuardian };  // who knows t
 
 // What was seen on the way; bits of Features::flags.
 enum Flag : std::uint32_t {
-  kTruncated = 1U << 0,   // more text than the limits above
-  kInvalid = 1U << 1,     // a surrogate, invalid UTF-8 or a number beyond Unicode was read as U+FFFD
-  kHidden = 1U << 2,      // invisible characters
-  kLookalike = 1U << 3,   // letters of another script in place of Latin ones
-  kLeet = 1U << 4,        // digits or signs in place of letters
-  kJoined = 1U << 5,      // letters set apart
-  kStretched = 1U << 6,   // the same letter three times or more
-  kSexualised = 1U << 7,  // a word of the keyed list
+  kTruncated = 0x01,   // more text than the limits above
+  kInvalid = 0x02,     // a surrogate, invalid UTF-8 or a number beyond Unicode was read as U+FFFD
+  kHidden = 0x04,      // invisible characters
+  kLookalike = 0x08,   // letters of another script in place of Latin ones
+  kLeet = 0x10,        // digits or signs in place of letters
+  kJoined = 0x20,      // letters set apart
+  kStretched = 0x40,   // the same letter three times or more
+  kSexualised = 0x80,  // a word of the keyed list
 };
 inline constexpr std::size_t kFlagCount = 8;
 
@@ -104,7 +104,7 @@ Status features_utf8(const char* bytes, std::size_t length, const Context& conte
                      Features* out) noexcept;
 
 // A code point of normalised() for every one that a token can have: word, and two classes with their signs.
-inline constexpr std::size_t kMaxNormalised = kMaxTokens * (kMaxWord + 2 * 20 + 1);
+inline constexpr std::size_t kMaxNormalised = kMaxTokens * (kMaxWord + std::size_t{2} * 20 + 1);
 
 // The tokens of the workspace in words: "word/<CLASS>" separated by spaces. For tests and tools, not for logs.
 Status normalised(const Workspace& workspace, char32_t* out, std::size_t capacity, std::size_t* written) noexcept;

@@ -269,7 +269,9 @@ struct View {
   const char* kind;
   std::size_t length;
 
-  View part(std::size_t from, std::size_t to) const noexcept { return {text + from, kind + from, to - from}; }
+  [[nodiscard]] View part(std::size_t from, std::size_t to) const noexcept {
+    return {text + from, kind + from, to - from};
+  }
 };
 
 class Reader {
@@ -426,13 +428,13 @@ class Reader {
     }
   }
 
-  View view_of(const Chunk& chunk) const noexcept {
+  [[nodiscard]] View view_of(const Chunk& chunk) const noexcept {
     const std::size_t length = static_cast<std::size_t>(chunk.end) - chunk.start;
     return chunk.joined ? View{work_.joined.data() + chunk.start, work_.joined_kind.data() + chunk.start, length}
                         : View{work_.text.data() + chunk.start, work_.kind.data() + chunk.start, length};
   }
 
-  bool is_single(const Chunk& chunk) const noexcept {
+  [[nodiscard]] bool is_single(const Chunk& chunk) const noexcept {
     return chunk.end - chunk.start == 1 &&
            (one_of(work_.kind[chunk.start], "LAVOHK") || is_sign(work_.text[chunk.start], "013457@$"));
   }
@@ -485,7 +487,7 @@ class Reader {
     return digits;
   }
 
-  std::size_t phone(std::size_t at) const noexcept {
+  [[nodiscard]] std::size_t phone(std::size_t at) const noexcept {
     std::size_t digits = 0;
     std::size_t end = at;
     while (end < chunk_count_ && (end == at || work_.chunks[end].close)) {
@@ -644,7 +646,7 @@ class Reader {
         }
         label = i + 1;
         ++dots;
-      } else if (!is_small(c) && !(c >= U'0' && c <= U'9') && c != U'-') {
+      } else if (!is_small(c) && (c < U'0' || c > U'9') && c != U'-') {
         return false;
       }
     }
@@ -812,6 +814,8 @@ class Reader {
     char32_t* plain_text = work_.plain.data();
     const bool changed = leet(view.text, view.length, plain_text);
     const Short as_written = collapse(view.text, view.length);
+    // The order of the readings is the specification, so two of them may do the same.
+    // NOLINTNEXTLINE(bugprone-branch-clone)
     if (is_slang(hash_of(as_written.word.data(), as_written.length))) {
       word(view.text, view.length);
     } else if (lead > 0 && plain && (lead >= 2 || in_list(kUnits, rest.text, rest.length))) {
@@ -937,7 +941,7 @@ class Reader {
 
   // 6. Language, slang, classes
 
-  std::uint8_t guess_language() const noexcept {
+  [[nodiscard]] std::uint8_t guess_language() const noexcept {
     std::size_t total = 0;
     for (const std::size_t count : scripts_) {
       total += count;
@@ -962,13 +966,13 @@ class Reader {
     std::array<int, kLanguageCount> points{};
     for (std::size_t i = 0; i < work_.token_count; ++i) {
       const Token& token = work_.tokens[i];
-      const std::uint16_t mask = token.length > 0 ? votes(hash_of(token.word.data(), token.length)) : std::uint16_t{0};
+      const std::uint32_t mask = token.length > 0 ? votes(hash_of(token.word.data(), token.length)) : 0U;
       int languages = 0;
       for (std::size_t language = 0; language < kLanguageCount; ++language) {
-        languages += (mask >> language) & 1;
+        languages += static_cast<int>((mask >> language) & 1U);
       }
       for (std::size_t language = 0; languages > 0 && language < kLanguageCount; ++language) {
-        points[language] += ((mask >> language) & 1) != 0 ? 12 / languages : 0;
+        points[language] += ((mask >> language) & 1U) != 0 ? 12 / languages : 0;
       }
     }
     for (std::size_t language = 0; language < kLanguageCount; ++language) {
@@ -1028,7 +1032,7 @@ class Reader {
     work_.token_count = static_cast<std::uint32_t>(count);
   }
 
-  std::size_t explicit_phrase(std::size_t at) const noexcept {
+  [[nodiscard]] std::size_t explicit_phrase(std::size_t at) const noexcept {
     for (std::size_t count = std::min<std::size_t>(3, other_count_ - at); count > 0; --count) {
       SipHash hash;
       bool words = true;
@@ -1065,7 +1069,7 @@ class Reader {
     token->class_count = 0;
     if (senses != nullptr) {
       for (const Sense& sense : *senses) {
-        if (((sense.languages >> language) & 1U) != 0 && token->class_count < kMaxClasses) {
+        if (((std::uint32_t{sense.languages} >> language) & 1U) != 0 && token->class_count < kMaxClasses) {
           token->classes[token->class_count++] = sense.number;
         }
       }
