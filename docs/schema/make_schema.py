@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the JSON Schemas of rules, operator layers and profiles from the types that load them.
+"""Writes every published JSON Schema from the types that load the documents.
 
-    python docs/schema/make_schema.py            # writes docs/schema/*.schema.json
+    python docs/schema/make_schema.py            # writes docs/schema and deterrence/schema
     python docs/schema/make_schema.py --check    # exit 1 if a file differs
 
 Needs Safelight to be importable. The types are the source: edit those, never the schema files.
@@ -15,27 +15,22 @@ import sys
 from pathlib import Path
 
 import msgspec
+from safelight.notices.catalogue import LanguageFile, Structure
+from safelight.notices.directory import HelpTable
 from safelight.policy.layers import OperatorDocument
 from safelight.policy.profile_document import ProfileDocument
 from safelight.policy.sections import RulesDocument
 
-DIRECTORY = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[2]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-
-def schemas() -> dict[str, bytes]:
-    """The bytes of each schema file, by file name."""
-    types = {
-        "rules.schema.json": RulesDocument,
-        "operator.schema.json": OperatorDocument,
-        "profile.schema.json": ProfileDocument,
-    }
-    return {name: _render(kind) for name, kind in types.items()}
-
-
-def _render(kind: type) -> bytes:
-    schema = {"$schema": DIALECT, **msgspec.json.schema(kind)}
-    return (json.dumps(schema, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode("utf-8")
+TYPES = {
+    "docs/schema/rules.schema.json": RulesDocument,
+    "docs/schema/operator.schema.json": OperatorDocument,
+    "docs/schema/profile.schema.json": ProfileDocument,
+    "deterrence/schema/catalogue.schema.json": LanguageFile,
+    "deterrence/schema/helplines.schema.json": HelpTable,
+    "deterrence/schema/structure.schema.json": Structure,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,8 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file differs")
     args = parser.parse_args(argv)
     status = 0
-    for name, data in schemas().items():
-        path = DIRECTORY / name
+    for name, kind in TYPES.items():
+        path = ROOT / name
+        schema = {"$schema": DIALECT, **msgspec.json.schema(kind)}
+        data = (json.dumps(schema, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode("utf-8")
         if not args.check:
             path.write_bytes(data)
         elif not path.is_file() or path.read_bytes() != data:
