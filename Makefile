@@ -28,7 +28,7 @@ try: setup       ## look at the picture that ships and decide for a ten-year-old
 	$(BIN)/safelight check examples/pictures/portrait.jpg --age-band 10_12 --country GB
 
 test: setup native  ## all tests, native and Python (HYPOTHESIS_PROFILE=soak for the full counts)
-	HYPOTHESIS_PROFILE=$(HYPOTHESIS_PROFILE) $(BIN)/pytest -W error
+	HYPOTHESIS_PROFILE=$(HYPOTHESIS_PROFILE) $(BIN)/pytest -W error -n auto
 
 native: setup    ## native tests: C++, and the C face
 	PATH="$(abspath $(BIN)):$$PATH" cmake -S native -B $(NATIVE_BUILD) -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
