@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from safelight import _text
+from safelight.decision import State
 from safelight.detect.conversation import ConversationTracker
 from safelight.detect.grooming import GroomingDetector, grooming_model
 
@@ -48,6 +49,7 @@ def encoder(folder: Path) -> Callable[[str], Any] | None:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()  # all-MiniLM-L6-v2 comes set to pad every text to 128 tokens, which nobody would pay for
     names = {node.name for node in session.get_inputs()}
 
     def run(text: str) -> Any:
@@ -74,8 +76,14 @@ def contenders(folder: Path | None) -> dict[str, Callable[[str], Any]]:
         "safelight features, 64 at once (each)": lambda text: _text.features_batch([text] * 64),
         "readable twin": _twin(),
     }
-    if grooming_model() is not None:
-        tracker = ConversationTracker(GroomingDetector())
+    detector = GroomingDetector()
+    if grooming_model() is None or (state := detector.prepare()) is not State.OK:
+        print(
+            f"safelight whole message: not measured ({'no model' if grooming_model() is None else state})",
+            file=sys.stderr,
+        )
+    else:
+        tracker = ConversationTracker(detector)
         found["safelight whole message"] = lambda text: tracker.add(sender="other", text=text)
     if profanity := peer("profanity_check"):
         found["alt-profanity-check"] = lambda text: profanity.predict_prob([text])

@@ -12,6 +12,7 @@ from safelight import Guard, Profile, _text
 from safelight.decision import Action, FindingKind, Label, State
 from safelight.detect.grooming import GroomingDetector
 from safelight.runtime import RUNTIMES, Model, runtime_status
+from safelight.runtime.manifest import GroomingManifest
 
 # Not from the training phrasings; at the level of what prevention leaflets print.
 WORRYING = [
@@ -82,3 +83,13 @@ def test_the_command_judges_a_file() -> None:
     assert len(decisions) == len(WORRYING)
     assert decisions[-1]["risk"] is not None
     assert not any(text in done.stdout for text in WORRYING)
+
+
+def test_calibrating_all_scores_at_once_is_calibrating_each() -> None:
+    scores = np.linspace(0.0, 1.0, 2001, dtype=np.float32)
+    manifest = Model("grooming_v1").manifest
+    assert isinstance(manifest, GroomingManifest)
+    for scale in manifest.calibration.values():
+        each = np.array([scale.apply(float(score)) for score in scores], np.float32)
+        np.testing.assert_allclose(scale.apply_each(scores), each, rtol=0, atol=1e-6)
+    assert np.isnan(manifest.calibration["default"].apply_each(np.array([np.nan], np.float32))).all()

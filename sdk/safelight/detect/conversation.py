@@ -226,7 +226,7 @@ class ConversationTracker:
         self._require_open()
         self._fine = True
         if LEVELS[self._level] is Label.WATCH:
-            self._level = self._wanted_level()
+            self._level = self._wanted_level(self._living())
 
     def close(self) -> None:
         """Forget everything. Later calls raise :class:`ClosedError`. Safe to call twice."""
@@ -272,8 +272,9 @@ class ConversationTracker:
                 for kind in (FindingKind.CONVERSATION, FindingKind.GROOMING)
             )
         found = self._note(scored, sender, at_s)
-        self._move_level()
-        return self._findings(scored, found, index)
+        living = self._living()
+        self._move_level(living)
+        return self._findings(scored, found, living, index)
 
     def unreadable(self) -> tuple[Finding, ...]:
         """A message that the host could not read takes its place, with the state ``MALFORMED``."""
@@ -324,8 +325,9 @@ class ConversationTracker:
         answer = self._scorer.score(features.ids[None, :], features.dense[None, :], state, language=features.language)
         stages = np.array(answer.stages, np.float32).reshape(-1)
         fits = stages.shape == (len(STAGES),) and answer.state.shape == state.shape
-        numbers = (stages, np.float32(answer.risk), answer.state)
-        if not fits or not all(np.isfinite(values).all() for values in numbers):
+        if not (
+            fits and np.isfinite(stages).all() and np.isfinite(answer.state).all() and math.isfinite(float(answer.risk))
+        ):
             raise ModelError(
                 f"{self._scorer.id} gave scores of another shape or no numbers; run `safelight doctor`.",
                 state=State.SCORE_INVALID,
@@ -371,12 +373,11 @@ class ConversationTracker:
         return not old and self._from_contact - sign.counted <= self._rules.window_messages
 
     def _living(self) -> dict[Label, list[_Sign]]:
-        living = {stage: [sign for sign in signs if self._alive(sign)] for stage, signs in self._signs.items()}
+        living = {stage: [sign for sign in signs if self._alive(sign)] for stage, signs in self._signs.items() if signs}
         return {stage: signs for stage, signs in living.items() if signs}
 
-    def _wanted_level(self) -> int:
+    def _wanted_level(self, living: dict[Label, list[_Sign]]) -> int:
         rules = self._rules
-        living = self._living()
         best = {stage: max(sign.score for sign in signs) for stage, signs in living.items()}
         messages = len({sign.counted for signs in living.values() for sign in signs})
         serious = sum(stage in SERIOUS for stage in best)
@@ -395,17 +396,19 @@ class ConversationTracker:
             return LEVELS.index(Label.WATCH)
         return LEVELS.index(Label.CALM)
 
-    def _move_level(self) -> None:
-        wanted = self._wanted_level()
+    def _move_level(self, living: dict[Label, list[_Sign]]) -> None:
+        wanted = self._wanted_level(living)
         if wanted >= self._level:
             self._level = wanted
         elif self._from_contact - self._last_sign >= self._rules.hold_messages:
             self._level -= 1
             self._last_sign = self._from_contact
 
-    def _findings(self, scored: _Scored, found: list[Label], index: int) -> tuple[Finding, ...]:
+    def _findings(
+        self, scored: _Scored, found: list[Label], living: dict[Label, list[_Sign]], index: int
+    ) -> tuple[Finding, ...]:
         model = self._scorer.id
-        because = sorted({i for signs in self._living().values() for sign in signs for i in sign.indices})
+        because = sorted({i for signs in living.values() for sign in signs for i in sign.indices})
         findings = [
             Finding(
                 FindingKind.CONVERSATION,

@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 
 from safelight import _text
 from safelight.decision import State
@@ -120,7 +119,7 @@ class GroomingDetector:
         flat = stages.reshape(-1)
         scale = manifest.calibration.get(language) or manifest.calibration.get("default")
         if scale is not None:
-            flat = np.array([scale.apply(min(max(float(score), 0.0), 1.0)) for score in flat], np.float32)
+            flat = scale.apply_each(flat)
         return StageScores(flat, float(risk.reshape(-1)[0]), next_state)
 
     def close(self) -> None:

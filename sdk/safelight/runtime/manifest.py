@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from safelight.builtin_data import builtin_files, read_builtin
 from safelight.decision import State
@@ -112,6 +114,10 @@ class Calibration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 share = (score - low) / (high - low) if high > low else 1.0
                 return self.calibrated[left] + share * (self.calibrated[left + 1] - self.calibrated[left])
         return 1.0
+
+    def apply_each(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """:meth:`apply` for ``float32[N]``; a score outside of [0, 1] counts as the nearer end."""
+        return np.interp(scores, self.raw, self.calibrated).astype(np.float32)
 
 
 class _Common(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="task", kw_only=True):

@@ -108,12 +108,11 @@ class Model:
                 f"{'detect' if len(inputs) > 1 else 'media'}."
             )
         try:
-            interpreter = getattr(self._local, "interpreter", None)
-            if interpreter is None:
-                interpreter = _open(self.verification.runtime, self._content)
-                self._local.interpreter = interpreter
+            session = getattr(self._local, "session", None)
+            if session is None:
+                session = self._local.session = _Session(_open(self.verification.runtime, self._content))
             shaped = tuple(array.reshape(tensor.shape) for array, tensor in zip(values, inputs, strict=True))
-            stored = _infer(interpreter, shaped, self.manifest.outputs)
+            stored = session.infer(shaped, self.manifest.outputs)
         except Exception as error:
             # The runtimes raise bare RuntimeError, ValueError and their own types. Their text may quote
             # tensors, so only the type is passed on.
@@ -123,7 +122,9 @@ class Model:
                 state=State.DETECTOR_FAILED,
             ) from None
         return tuple(
-            (array.astype(np.float32) - np.float32(output.zero_point)) * np.float32(output.scale)
+            array
+            if output.dtype == "float32"
+            else (array.astype(np.float32) - np.float32(output.zero_point)) * np.float32(output.scale)
             for array, output in zip(stored, self.manifest.outputs, strict=True)
         )
 
@@ -170,12 +171,12 @@ class Model:
             )
         outputs = self.manifest.outputs
         try:
-            interpreter = _open(runtime, self._content)
-            _check_tensors(interpreter.get_input_details(), self.manifest.inputs, self.id)
-            _check_tensors(interpreter.get_output_details(), outputs, self.id)
+            session = _Session(_open(runtime, self._content))
+            _check_tensors(session.interpreter.get_input_details(), self.manifest.inputs, self.id)
+            _check_tensors(session.interpreter.get_output_details(), outputs, self.id)
             steps, distance = 0.0, 0.0
             for case in golden.cases:
-                stored = _infer(interpreter, _golden_values(self.manifest, case), outputs)
+                stored = session.infer(_golden_values(self.manifest, case), outputs)
                 for index, (array, tensor) in enumerate(zip(stored, outputs, strict=True)):
                     flat = array.reshape(-1).astype(np.float64)
                     got = flat[list(case.pick[index])] if case.pick is not None else flat
@@ -200,7 +201,7 @@ class Model:
                 "this machine.",
                 state=State.UNVERIFIED,
             )
-        self._local.interpreter = interpreter
+        self._local.session = session
         return Verification(
             self.id, runtime, runtime_status(runtime).version or "", len(golden.cases), int(steps), distance
         )
@@ -230,19 +231,25 @@ def _open(runtime: str, content: bytes) -> Any:
     return interpreter
 
 
-def _infer(
-    interpreter: Any, values: tuple[npt.NDArray[Any], ...], outputs: tuple[Tensor, ...]
-) -> list[npt.NDArray[Any]]:
-    """Run, and return the outputs in the order of ``outputs`` (the runtimes sort both sides as they like).
+class _Session:
+    """One interpreter of one thread, and where its tensors are: asking for that costs more than a small inference."""
 
-    Tensors are told apart by shape: those of one side of a model must differ in it.
-    """
-    takes = {tuple(int(n) for n in d["shape"]): d["index"] for d in interpreter.get_input_details()}
-    for array in values:
-        interpreter.set_tensor(takes[array.shape], array)
-    interpreter.invoke()
-    by_shape = {tuple(int(n) for n in d["shape"]): d["index"] for d in interpreter.get_output_details()}
-    return [interpreter.get_tensor(by_shape[tensor.shape]) for tensor in outputs]
+    def __init__(self, interpreter: Any) -> None:
+        self.interpreter = interpreter
+        self._takes = _by_shape(self.interpreter.get_input_details())
+        self._gives = _by_shape(self.interpreter.get_output_details())
+
+    def infer(self, values: tuple[npt.NDArray[Any], ...], outputs: tuple[Tensor, ...]) -> list[npt.NDArray[Any]]:
+        """Run, and return the outputs in the order of ``outputs`` (the runtimes sort both sides as they like)."""
+        for array in values:
+            self.interpreter.set_tensor(self._takes[array.shape], array)
+        self.interpreter.invoke()
+        return [self.interpreter.get_tensor(self._gives[tensor.shape]) for tensor in outputs]
+
+
+def _by_shape(details: list[dict[str, Any]]) -> dict[tuple[int, ...], int]:
+    """Tensors are told apart by shape: those of one side of a model must differ in it."""
+    return {tuple(int(n) for n in detail["shape"]): detail["index"] for detail in details}
 
 
 def _check_tensors(details: list[dict[str, Any]], expected: tuple[Tensor, ...], model_id: str) -> None:
