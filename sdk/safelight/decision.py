@@ -295,7 +295,7 @@ class Decision:
             "event": self.event.value,
             "age_band": self.age_band.value,
             "action": self.action.name,
-            "findings": [_finding_dict(f) for f in self.findings],
+            "findings": [finding_dict(f) for f in self.findings],
             "reasons": list(self.reasons),
             "notice": _notice_dict(self.notice) if self.notice is not None else None,
             "record": None,
@@ -304,7 +304,8 @@ class Decision:
         }
 
 
-def _finding_dict(finding: Finding) -> dict[str, Any]:
+def finding_dict(finding: Finding) -> dict[str, Any]:
+    """One finding as JSON-ready values, with the field names of ``safelight check --json``."""
     values: dict[str, Any] = {
         "kind": finding.kind.value,
         "label": finding.label.value if finding.label is not None else None,

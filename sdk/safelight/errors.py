@@ -137,6 +137,10 @@ class PinError(SafelightError):
         self.wait_s = wait_s
 
 
+class ScanError(SafelightError):
+    """A scan cannot start or go on: no consent, no cluster, a journal that cannot be written."""
+
+
 class NativeError(SafelightError, RuntimeError):
     """The native core returned a status that has no more specific exception."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from safelight.media._options import Containers, MotionPhoto
-    from safelight.media._sniff import DECODED_FORMATS, available_formats
+    from safelight.media._sniff import DECODED_FORMATS, available_formats, is_media
     from safelight.media.frame import Frame, FrameFormat
     from safelight.media.image import Image, Loaded, NotJudged, Pictures
     from safelight.media.limits import Limits
@@ -30,6 +30,7 @@ __all__ = [
     "NotJudged",
     "Pictures",
     "available_formats",
+    "is_media",
     "load_image",
     "read_content",
 ]
@@ -41,6 +42,7 @@ _HOME = {
     "FrameFormat": "frame",
     "MotionPhoto": "_options",
     "available_formats": "_sniff",
+    "is_media": "_sniff",
     "Image": "image",
     "ImageSource": "load",
     "Limits": "limits",

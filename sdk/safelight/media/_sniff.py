@@ -114,6 +114,15 @@ def sniff(data: bytes) -> Format:
     raise Refused(State.NOT_MEDIA, "unknown_content" if data else "empty")
 
 
+def is_media(head: bytes) -> bool:
+    """Whether bytes begin as a picture or clip of any kind, decodable here or not; 4,096 of them are enough."""
+    try:
+        sniff(head)
+    except Refused as refused:
+        return refused.state is not State.NOT_MEDIA
+    return True
+
+
 def archive_kind(data: bytes) -> str:
     """``zip``, ``gzip``, ``pdf``, ``ole`` or ``archive`` for a container of other files, else nothing."""
     for at, magic, kind in _ARCHIVES:
