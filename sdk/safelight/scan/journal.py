@@ -43,6 +43,9 @@ class Journal:
             self._open = True
             # The lock is held until `close`: two scans of one folder would each miss what the other decides.
             self._file.execute("PRAGMA locking_mode=EXCLUSIVE")
+            # Whatever a power cut takes is looked at again; waiting for the disk after every file is not worth that.
+            self._file.execute("PRAGMA journal_mode=WAL")
+            self._file.execute("PRAGMA synchronous=NORMAL")
             self._file.execute("BEGIN EXCLUSIVE")
             self._prepare(stamp)
             self._file.execute("COMMIT")
