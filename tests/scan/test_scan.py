@@ -244,19 +244,19 @@ def test_what_cannot_be_read_is_counted(agreed: World, folder: Path, monkeypatch
     opened, listed = os.open, os.scandir
 
     # Permissions stop everybody but the superuser, as whom tests are often run.
-    def open_file(path: str, *arguments: int) -> int:
+    def open_file(path: str, *arguments: int, **named: int) -> int:
         if str(path).endswith("a.png"):
             raise PermissionError
-        return opened(path, *arguments)
+        return opened(path, *arguments, **named)
 
     def list_folder(path: str) -> object:
         if str(path).endswith("deep"):
             raise PermissionError
         return listed(path)
 
-    monkeypatch.setattr("safelight.scan.walk.os.open", open_file)
-    monkeypatch.setattr("safelight.scan.walk.os.scandir", list_folder)
-    with agreed.open() as store, Guard(store=store, detectors=[Bright()]) as guard:
+    with agreed.open() as store, Guard(store=store, detectors=[Bright()]) as guard, monkeypatch.context() as patched:
+        patched.setattr("safelight.scan.walk.os.open", open_file)
+        patched.setattr("safelight.scan.walk.os.scandir", list_folder)
         scan = Scan(folder, guard)
         assert "a.png" not in actions(scan)
     assert scan.progress.unreadable == 2
