@@ -137,6 +137,17 @@ class PinError(SafelightError):
         self.wait_s = wait_s
 
 
+class ReportError(SafelightError):
+    """Something about reporting could not be done. ``state`` says which named state stands for it.
+
+    Inside a check this never reaches the caller: the decision stands, and its reasons say ``RECORD_NOT_KEPT``.
+    """
+
+    def __init__(self, message: str, *, state: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+
 class NativeError(SafelightError, RuntimeError):
     """The native core returned a status that has no more specific exception."""
 
