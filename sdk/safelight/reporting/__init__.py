@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from safelight.reporting.ledger import Ledger, LedgerEntry
     from safelight.reporting.outbox import Batch, Collector, Outbox, OutboxLimits, OutboxStatus, Registration
     from safelight.reporting.record import FIELDS, PERSON_CATEGORIES, Category, HashRecord, PictureHash, hash_picture
+    from safelight.reporting.send import SendResult, SendState, Uploader
     from safelight.reporting.wire import Ack
 
 _HOME = {
@@ -22,6 +23,7 @@ _HOME = {
     **dict.fromkeys(("Ledger", "LedgerEntry"), "ledger"),
     **dict.fromkeys(("Batch", "Collector", "Outbox", "OutboxLimits", "OutboxStatus", "Registration"), "outbox"),
     **dict.fromkeys(("FIELDS", "PERSON_CATEGORIES", "Category", "HashRecord", "PictureHash", "hash_picture"), "record"),
+    **dict.fromkeys(("SendResult", "SendState", "Uploader"), "send"),
     "Ack": "wire",
 }
 
@@ -41,6 +43,9 @@ __all__ = [
     "OutboxStatus",
     "PictureHash",
     "Registration",
+    "SendResult",
+    "SendState",
+    "Uploader",
     "hash_picture",
 ]
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -65,6 +66,10 @@ _EPOCHS: Final = "epochs"
 _SCHEDULE: Final = "schedule"
 _TIME: Final = "time"
 _WAITING: Final = "waiting"
+_ADDRESS: Final = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?\Z"
+)
+_THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DAY_S: Final = 86_400.0
 # How much running time a power cut may cost the schedule.
 _TOUCH_EVERY_S: Final = 300.0
@@ -390,11 +395,14 @@ class Outbox:
         wait_s = self.status().next_send_in_s
         return wait_s is not None and wait_s <= 0
 
-    def next_registration(self) -> Registration | None:
+    def next_registration(self, *, enrol: bool = True) -> Registration | None:
         """A key that the collector does not know yet and that records wait for; ``None`` when there is none.
 
         Send :attr:`Registration.body` and tell :meth:`registered`. With the fleet's enrolment token every epoch is
         enrolled anew, so that nothing ties it to the one before; without it, the old key vouches for the new one.
+
+        Args:
+            enrol: whether the token may be used; ``False`` after the collector refused it.
 
         Raises:
             ReportError: the outbox cannot be read.
@@ -408,7 +416,7 @@ class Outbox:
                 if epoch.enrolled or epoch.pseudonym not in waiting:
                     continue
                 public_key = bytes(epoch.key.verify_key)
-                if collector.enrolment is not None:
+                if enrol and collector.enrolment is not None:
                     body = msgspec.json.encode(KeyRequest(enrolment=collector.enrolment, public_key=public_key))
                     return Registration("/v1/keys", body, epoch.pseudonym)
                 old = next((one for one in epochs[:place] if one.enrolled), None)
@@ -853,7 +861,8 @@ def _check_collector(collector: Collector) -> None:
         raise UsageError(f"collector: {message}; see docs/reporting.md.")
     if not any(collector.sealing_key):
         raise UsageError("sealing_key: got zeros, expected the collector's public key.")
-    if not collector.url.startswith(("https://", "http://")):
+    address = _ADDRESS.match(collector.url)
+    if address is None or (address["scheme"] == "http" and address["host"] not in _THIS_MACHINE):
         raise UsageError("url: expected https://HOST[:PORT][/PATH]; http:// only for this very machine.")
 
 
