@@ -63,11 +63,17 @@ def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path, cheap_hashes: None) -> Iterator[World]:
-    """A device with nothing on it yet; in memory where there is such a place, for every change waits for the disk."""
+def quick_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is such a place, for what waits for the disk at every change."""
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK):
         with tempfile.TemporaryDirectory(prefix="safelight-test-", dir=memory) as folder:
-            yield World(Path(folder) / "device")
+            yield Path(folder)
     else:
-        yield World(tmp_path / "device")
+        yield tmp_path
+
+
+@pytest.fixture
+def world(quick_folder: Path, cheap_hashes: None) -> World:
+    """A device with nothing on it yet."""
+    return World(quick_folder / "device")

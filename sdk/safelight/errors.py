@@ -139,6 +139,15 @@ class PinError(SafelightError):
 
 class ScanError(SafelightError):
     """A scan cannot start or go on: no consent, no cluster, a journal that cannot be written."""
+class ReportError(SafelightError):
+    """Something about reporting could not be done. ``state`` says which named state stands for it.
+
+    Inside a check this never reaches the caller: the decision stands, and its reasons say ``RECORD_NOT_KEPT``.
+    """
+
+    def __init__(self, message: str, *, state: str) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class NativeError(SafelightError, RuntimeError):

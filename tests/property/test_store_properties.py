@@ -60,6 +60,7 @@ documents = st.fixed_dictionaries(
             max_size=3,
         ),
         "counters": st.booleans(),
+        "reporting": st.booleans(),
         "loosening_delay_h": st.integers(1, 168),
         "known_contacts": st.lists(st.sampled_from(["ab" * 16, "cd" * 16]), max_size=2, unique=True),
     },

@@ -96,9 +96,9 @@ def _value(key: str, text: str) -> Any:
                 f"{key}: got {text!r}, expected a whole number" + (" or none." if "." in key else ".")
             )
         return int(text)
-    if head == "counters":
+    if head in ("counters", "reporting"):
         if text not in ("on", "off"):
-            raise click.UsageError(f"counters: got {text!r}, expected on or off.")
+            raise click.UsageError(f"{head}: got {text!r}, expected on or off.")
         return text == "on"
     if head == "country":
         return text.upper()

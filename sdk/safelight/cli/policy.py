@@ -80,6 +80,7 @@ def set_settings(settings: tuple[str, ...], pin_file: Any, store_path: Path | No
     bedtime=20:30-07:00                bedtime.fri=22:00-08:00
     consent.camera=child               guardian; never
     counters=on                        loosening_delay_h=24
+    reporting=on                       list matches may make a record (docs/reporting.md)
     guardian=JSON  child=JSON          layers, see docs/schema
     """
     patch = parse_settings(settings)

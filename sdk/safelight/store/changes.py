@@ -32,6 +32,7 @@ PLAIN: Final = (
     "trusted_adults",
     "zone",
     "counters",
+    "reporting",
     "loosening_delay_h",
 )
 _NESTED: Final = ("rules", "allowance", "consent", "bedtime")

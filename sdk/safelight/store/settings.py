@@ -87,6 +87,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
         bedtime: weekday on which the night begins to its times, e.g. ``{"sun": "20:30-07:00"}``; closes everything.
         consent: purpose to who must agree; by age band where nothing is said.
         counters: whether private counters count.
+        reporting: whether a list match may make a record for a collector (docs/reporting.md). A person's own report
+            needs nobody's leave.
         loosening_delay_h: how long a loosening waits, 1 to 168 hours.
     """
 
@@ -106,6 +108,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_def
     bedtime: dict[str, str] = {}
     consent: dict[str, str] = {}
     counters: bool = False
+    reporting: bool = False
     loosening_delay_h: int = DEFAULT_DELAY_H
 
     @property
@@ -251,10 +254,12 @@ def _steps(old: Settings, new: Settings, operator: Layer | None) -> Iterator[tup
         was_open = old.open_mask(purpose) if _minutes(old, purpose) else 0
         opens = new.open_mask(purpose) if _minutes(new, purpose) else 0
         yield f"windows.{purpose}", _set_step(was_open, opens)
-    if old.zone != new.zone and any(old._by_the_clock(purpose) or new._by_the_clock(purpose) for purpose in shared):
-        # Another zone moves every window and every midnight: some minutes open and some close.
+    if old.zone != new.zone and any(old._by_the_clock(purpose) and new._by_the_clock(purpose) for purpose in shared):
+        # Another zone moves every window and every midnight: some minutes open and some close. What was open day and
+        # night before is only ever closed by it, and what becomes so is looser already.
         yield "zone", None
     yield "counters", _sign(old.counters - new.counters)
+    yield "reporting", _sign(old.reporting - new.reporting)
     yield "loosening_delay_h", _sign(new.loosening_delay_h - old.loosening_delay_h)
 
 
