@@ -245,6 +245,20 @@ py::array to_rgb(const py::object& planes, const std::string& format, std::optio
   return std::move(array);
 }
 
+py::tuple tile_difference(const py::object& one, const py::object& other, const std::string& format,
+                          std::optional<std::uint32_t> width, std::optional<std::uint32_t> height) {
+  const Borrowed first = borrow(one, format, kYuvs[0], 0, width, height);
+  const Borrowed second = borrow(other, format, kYuvs[0], 0, width, height);
+  image::TileDifference difference{};
+  Status status = Status::kOk;
+  {
+    const py::gil_scoped_release release;
+    status = image::tile_difference(first.view, second.view, &difference);
+  }
+  raise_for_status(status);
+  return py::make_tuple(difference.mean_256ths, difference.greatest);
+}
+
 py::array warp_similarity(const py::object& planes, const std::array<std::array<double, 3>, 2>& matrix,
                           std::uint32_t chip_px, const std::string& format, std::optional<std::uint32_t> width,
                           std::optional<std::uint32_t> height, const std::string& yuv, std::uint32_t rotation,
@@ -354,6 +368,9 @@ PYBIND11_MODULE(_image, module) {
              py::arg("scale") = 1.0, py::arg("zero_point") = 0);
   module.def("fit_similarity", &fit_similarity, py::arg("source"), py::arg("target"));
   module.def("letterbox_window", &letterbox_window, py::arg("width"), py::arg("height"), py::arg("canvas_px"));
+  module.attr("DIFFERENCE_TILE_PX") = image::kDifferenceTilePx;
+  module.def("tile_difference", &tile_difference, py::arg("one"), py::arg("other"), py::kw_only(),
+             py::arg("format") = "rgb", py::arg("width") = py::none(), py::arg("height") = py::none());
   module.def("kernels", &kernels);
   module.def(
       "set_kernel", [](const std::string& name) { raise_for_status(image::set_kernel(name.c_str())); },

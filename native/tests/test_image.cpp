@@ -744,3 +744,111 @@ TEST_CASE("the largest scratch is that of the narrow answer, not of the picture"
     CHECK(bytes < picture.planes[0].size() / 10);
   }
 }
+
+namespace {
+
+constexpr Format kEveryFormat[] = {Format::kRgb,  Format::kBgr,  Format::kRgba, Format::kGrey,
+                                   Format::kNv21, Format::kNv12, Format::kI420, Format::kYuyv};
+
+TileDifference difference_of(const PictureView& one, const PictureView& other) {
+  TileDifference difference{77, 77};
+  REQUIRE(tile_difference(one, other, &difference) == Status::kOk);
+  return difference;
+}
+
+}  // namespace
+
+TEST_CASE("a picture is no distance from itself, whatever lies between its rows") {
+  for (const Format format : kEveryFormat) {
+    const Picture one(format, 37, 21, 5);
+    Picture other(format, 37, 21, 6, 11);
+    for (std::size_t plane = 0; plane < one.planes.size(); ++plane) {
+      const std::size_t stride = one.view.planes[plane].stride_bytes;
+      for (std::size_t i = 0; i < one.planes[plane].size(); ++i) {
+        other.at(plane, i / stride, i % stride) = one.planes[plane][i];
+      }
+    }
+    CHECK(difference_of(one.view, other.view).mean_256ths == 0);
+    CHECK(difference_of(one.view, other.view).greatest == 0);
+  }
+}
+
+TEST_CASE("any sample that changes is seen, wherever it is, in every format, size and kernel") {
+  for (std::size_t k = 0; k < kKernelCount; ++k) {
+    if (!kernel_info(k).available) {
+      continue;
+    }
+    REQUIRE(set_kernel(kernel_info(k).name) == Status::kOk);
+    for (const Format format : kEveryFormat) {
+      for (const std::uint32_t width : {1U, 7U, 8U, 17U, 300U}) {
+        const Picture one(format, width, 11, 9);
+        for (std::size_t plane = 0; plane < one.planes.size(); ++plane) {
+          for (std::size_t i = 0; i < one.planes[plane].size(); ++i) {
+            Picture other(format, width, 11, 9);
+            other.planes[plane][i] ^= 0x80;
+            const TileDifference found = difference_of(one.view, other.view);
+            CHECK(found.greatest % 128 == 0);
+            CHECK(found.greatest >= 128);
+            CHECK(found.mean_256ths > 0);
+          }
+        }
+      }
+    }
+  }
+  REQUIRE(set_kernel("auto") == Status::kOk);
+}
+
+TEST_CASE("the mean is the worst tile's, rounded up, and chroma counts twice") {
+  const auto flat = [](Format format, std::uint32_t width, std::uint32_t height) {
+    Picture picture(format, width, height, 1);
+    for (Bytes& plane : picture.planes) {
+      std::fill(plane.begin(), plane.end(), std::uint8_t{100});
+    }
+    return picture;
+  };
+  Picture grey = flat(Format::kGrey, 64, 64);
+  grey.at(0, 9, 10) = 101;  // one of 64 samples by one level
+  CHECK(difference_of(flat(Format::kGrey, 64, 64).view, grey.view).mean_256ths == 4);
+  grey.at(0, 9, 11) = 90;  // the same tile: 11 levels of 64 samples
+  grey.at(0, 40, 40) = 107;
+  CHECK(difference_of(flat(Format::kGrey, 64, 64).view, grey.view).mean_256ths == 44);
+  CHECK(difference_of(flat(Format::kGrey, 64, 64).view, grey.view).greatest == 10);
+
+  Picture edge = flat(Format::kGrey, 9, 9);  // its last tile has one sample
+  edge.at(0, 8, 8) = 103;
+  CHECK(difference_of(flat(Format::kGrey, 9, 9).view, edge.view).mean_256ths == 3 * 256);
+
+  Picture rgb = flat(Format::kRgb, 8, 8);  // 192 samples: rounded up from 1.33
+  rgb.at(0, 0, 0) = 101;
+  CHECK(difference_of(flat(Format::kRgb, 8, 8).view, rgb.view).mean_256ths == 2);
+
+  Picture pairs = flat(Format::kYuyv, 8, 8);
+  pairs.at(0, 0, 2) = 101;  // luma
+  CHECK(difference_of(flat(Format::kYuyv, 8, 8).view, pairs.view).mean_256ths == 4);
+  CHECK(difference_of(flat(Format::kYuyv, 8, 8).view, pairs.view).greatest == 1);
+  pairs.at(0, 7, 1) = 101;  // chroma
+  CHECK(difference_of(flat(Format::kYuyv, 8, 8).view, pairs.view).mean_256ths == 8);
+  CHECK(difference_of(flat(Format::kYuyv, 8, 8).view, pairs.view).greatest == 2);
+
+  Picture alpha = flat(Format::kRgba, 8, 8);
+  alpha.at(0, 3, 7) = 101;
+  CHECK(difference_of(flat(Format::kRgba, 8, 8).view, alpha.view).mean_256ths == 4);
+}
+
+TEST_CASE("pictures that are not alike have no difference") {
+  const Picture one(Format::kNv21, 16, 16, 1);
+  TileDifference difference{};
+  CHECK(tile_difference(one.view, one.view, nullptr) == Status::kNullArgument);
+  const auto with = [&](auto change) {
+    PictureView other = one.view;
+    change(other);
+    return tile_difference(one.view, other, &difference);
+  };
+  CHECK(with([](PictureView& v) { v.format = Format::kNv12; }) == Status::kOutOfRange);
+  CHECK(with([](PictureView& v) { v.yuv = Yuv::kBt601Limited; }) == Status::kOutOfRange);
+  CHECK(with([](PictureView& v) { v.rotation_degrees = 90; }) == Status::kOutOfRange);
+  CHECK(with([](PictureView& v) { v.height_px = 15; }) == Status::kOutOfRange);
+  CHECK(with([](PictureView& v) { v.width_px = 0; }) == Status::kBadPicture);
+  CHECK(with([](PictureView& v) { v.planes[1].length_bytes -= 1; }) == Status::kBadPicture);
+  CHECK(with([](PictureView& v) { v.planes[0].data = nullptr; }) == Status::kNullArgument);
+}

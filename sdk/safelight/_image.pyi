@@ -30,6 +30,7 @@ FILTERS: tuple[str, ...]
 MAX_SIDE_PX: int  # of a source picture
 MAX_TARGET_PX: int  # of a resized picture
 MAX_CHIP_PX: int
+DIFFERENCE_TILE_PX: int
 
 class Kernels(TypedDict):
     in_use: str
@@ -89,5 +90,13 @@ def fit_similarity(
 def letterbox_window(
     width: float, height: float, canvas_px: tuple[int, int]
 ) -> tuple[int, int, int, int]: ...  # left, top, width, height
+def tile_difference(
+    one: _Planes,
+    other: _Planes,
+    *,
+    format: _Format = "rgb",
+    width: int | None = None,
+    height: int | None = None,
+) -> tuple[int, int]: ...  # greatest mean difference of a tile in 1/256 level, greatest difference of a sample
 def kernels() -> Kernels: ...
 def set_kernel(name: str) -> None: ...  # for tests: the whole process; "auto" or a name of kernels()

@@ -253,3 +253,52 @@ def test_a_window_is_a_piece_of_the_whole(
     whole = _image.prepare(**picture, resize_px=target, filter=filter)
     piece = _image.prepare(**picture, resize_px=target, filter=filter, window=(left, top, width, height))
     assert np.array_equal(piece, whole[top : top + height, left : left + width])
+
+
+PLANES = {
+    "rgb": lambda w, h: [(h, 3 * w)],
+    "bgr": lambda w, h: [(h, 3 * w)],
+    "rgba": lambda w, h: [(h, 4 * w)],
+    "grey": lambda w, h: [(h, w)],
+    "nv12": lambda w, h: [(h, w), ((h + 1) // 2, 2 * ((w + 1) // 2))],
+    "nv21": lambda w, h: [(h, w), ((h + 1) // 2, 2 * ((w + 1) // 2))],
+    "i420": lambda w, h: [(h, w), ((h + 1) // 2, (w + 1) // 2), ((h + 1) // 2, (w + 1) // 2)],
+    "yuyv": lambda w, h: [(h, 4 * ((w + 1) // 2))],
+}
+
+
+@st.composite
+def two_pictures(draw: st.DrawFn) -> tuple[str, int, int, list[Any], list[Any]]:
+    """Two of one format and size, in buffers of their own strides: noise apart, nearly alike, or one sample apart."""
+    format, width, height = draw(st.sampled_from(sorted(PLANES))), draw(sides), draw(sides)
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind = draw(st.sampled_from(["noise", "extremes", "near", "one sample"]))
+    pair: tuple[list[Any], list[Any]] = ([], [])
+    for rows, row_bytes in PLANES[format](width, height):
+        one = random.integers(0, 256, (rows, row_bytes), dtype=np.uint8)
+        if kind == "extremes":
+            one = (one & 1) * np.uint8(255)
+        other = one.copy()
+        if kind == "one sample":
+            other[random.integers(rows), random.integers(row_bytes)] = random.integers(256)
+        elif kind == "near":
+            other = np.clip(one + random.integers(-5, 6, one.shape), 0, 255).astype(np.uint8)
+        else:
+            other = random.permutation(one.reshape(-1)).reshape(one.shape)
+        for side, plane in zip(pair, (one, other), strict=True):
+            padded = random.integers(0, 256, (rows, row_bytes + draw(st.integers(0, 9))), dtype=np.uint8)
+            padded[:, :row_bytes] = plane
+            side.append(padded[:, :row_bytes])
+    return format, width, height, *pair
+
+
+@given(two_pictures())
+def test_the_difference_of_two_pictures_is_the_twins_in_every_kernel(
+    pair: tuple[str, int, int, list[Any], list[Any]],
+) -> None:
+    format, width, height, one, other = pair
+    expected = twin.tile_difference(one, other, format)
+    for kernel in KERNELS:
+        _image.set_kernel(kernel)
+        got = _image.tile_difference(one, other, format=format, width=width, height=height)  # type: ignore[arg-type]
+        assert got == expected, kernel

@@ -155,3 +155,38 @@ def warp(rgb: npt.NDArray[np.generic], matrix: npt.NDArray[np.float64], chip_px:
     above = small[y0, x0] * (1 - fx) + small[y0, x1] * fx
     below = small[y1, x0] * (1 - fx) + small[y1, x1] * fx
     return above * (1 - fy) + below * fy
+
+
+# --- how far two pictures are apart --------------------------------------------------------------------------
+
+DIFFERENCE_TILE_PX = 8
+
+
+def sample_planes(planes: list[Bytes], format: str) -> list[tuple[Bytes, int]]:
+    """Planes of rows of bytes, taken apart into planes of one kind of sample: ``[H, W, channels]`` and its weight."""
+    if format in ("nv12", "nv21"):
+        luma, chroma = planes
+        # Eight pairs are a tile: U and V have it together.
+        return [(luma[:, :, None], 1), (chroma.reshape(len(chroma), -1, 2), 2)]
+    if format == "i420":
+        return [(plane[:, :, None], weight) for plane, weight in zip(planes, (1, 2, 2), strict=True)]
+    (plane,) = planes
+    if format == "yuyv":
+        # Eight pixels are a tile: eight luma samples, and four pairs.
+        return [(plane[:, 0::2, None], 1), (plane[:, 1::2].reshape(len(plane), -1, 1), 2)]
+    channels = {"grey": 1, "rgb": 3, "bgr": 3, "rgba": 4}[format]
+    pixels = plane.reshape(len(plane), -1, channels)
+    return [(pixels, 1)] if format != "rgba" else [(pixels[..., :3], 1), (pixels[..., 3:], 1)]
+
+
+def tile_difference(one: list[Bytes], other: list[Bytes], format: str) -> tuple[int, int]:
+    """The greatest mean absolute difference of a tile in 1/256 level, rounded up; the greatest of any sample."""
+    mean_256ths = greatest = 0
+    for (a, weight), (b, _) in zip(sample_planes(one, format), sample_planes(other, format), strict=True):
+        difference = weight * np.abs(a.astype(int) - b.astype(int))
+        greatest = max(greatest, int(difference.max()))
+        for y in range(0, a.shape[0], DIFFERENCE_TILE_PX):
+            for x in range(0, a.shape[1], DIFFERENCE_TILE_PX):
+                tile = difference[y : y + DIFFERENCE_TILE_PX, x : x + DIFFERENCE_TILE_PX]
+                mean_256ths = max(mean_256ths, -(-256 * int(tile.sum()) // tile.size))
+    return mean_256ths, greatest

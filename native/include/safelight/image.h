@@ -172,6 +172,25 @@ Status warp_scratch_bytes(const PictureView& picture, const Similarity& to_chip,
 Status warp_similarity(const PictureView& picture, const Similarity& to_chip, std::uint32_t chip_px,
                        const Tensor& tensor, void* scratch, std::size_t scratch_bytes) noexcept;
 
+// How far two pictures of one size and layout are apart, tile by tile: what the release rule of live video asks
+// (docs/camera.md). A tile is kDifferenceTilePx x kDifferenceTilePx samples of one plane, smaller at the right and
+// bottom edge; the pictures are compared as stored, so nothing is converted.
+//
+//   mean_256ths : over all tiles, the greatest mean of |one - other|, in 1/256 of a level, rounded up
+//   greatest    : over all samples, the greatest |one - other|, in levels
+//
+// One channel is one sample: the mean of an RGB tile is over its pixels' three channels. Luma, chroma and alpha have
+// tiles of their own in every format (YUYV and RGBA too), and the chroma of YUV counts twice, because one level of it
+// moves a colour by up to 2.02 levels.
+inline constexpr std::size_t kDifferenceTilePx = 8;
+struct TileDifference {
+  std::uint32_t mean_256ths;
+  std::uint32_t greatest;
+};
+
+// kOutOfRange when format, YUV, size or rotation are not the same.
+Status tile_difference(const PictureView& one, const PictureView& other, TileDifference* difference) noexcept;
+
 // Which machine code runs. All give the same bytes; "auto" is the fastest that this CPU has.
 inline constexpr std::size_t kKernelCount = 4;  // scalar, sse2, avx2, neon
 struct KernelInfo {

@@ -59,6 +59,20 @@ struct YuvWeights {
 inline constexpr std::size_t kRowsAtOnce = 4;   // rows that filter_rows takes, so that weights are loaded once
 inline constexpr std::size_t kColumnStep = 32;  // filter_columns works on whole multiples of this many bytes
 
+// Eight bytes of a row: what one addition of absolute differences sums up.
+inline constexpr std::size_t kSpanBytes = 8;
+// Rows that spans() takes at most: 8 rows of 8 differences of 255 fit 16 bits, which NEON adds in.
+inline constexpr std::size_t kSpanRows = 8;
+
+// Two planes side by side: the same rows of both, from the same byte on.
+struct RowPair {
+  const std::uint8_t* one;
+  const std::uint8_t* other;
+  std::size_t one_stride_bytes;
+  std::size_t other_stride_bytes;
+  std::size_t rows;  // 1..kSpanRows
+};
+
 struct Kernels {
   const char* name;
   // `count` 3-byte pixels to RGBX.
@@ -71,6 +85,9 @@ struct Kernels {
   // 2 * pair_count rows into one; `bytes` is a multiple of kColumnStep.
   void (*filter_columns)(const std::uint8_t* const* rows, const TapPair* taps, std::size_t pair_count,
                          std::size_t bytes, std::uint8_t* out);
+  // sums[i] = absolute differences of bytes 8 i to 8 i + 7 of all rows, those bytes alone that `mask` (8 bytes of 0
+  // or 255) lets through. Returns the greatest of them.
+  std::uint32_t (*spans)(const RowPair& rows, const std::uint8_t* mask, std::size_t span_count, std::uint32_t* sums);
 };
 
 extern const Kernels kScalarKernels;
@@ -86,5 +103,9 @@ const Kernels& active_kernels() noexcept;
 void expand_rgb_tail(const std::uint8_t* rgb, std::size_t from, std::size_t count, std::uint8_t* rgbx) noexcept;
 void expand_yuv_tail(const std::uint8_t* luma, const std::uint8_t* chroma, bool v_first, const YuvWeights& weights,
                      std::size_t from, std::size_t count, std::uint8_t* rgbx) noexcept;
+
+// Spans from `from` on.
+std::uint32_t spans_tail(const RowPair& rows, const std::uint8_t* mask, std::size_t from, std::size_t span_count,
+                         std::uint32_t* sums) noexcept;
 
 }  // namespace safelight::image

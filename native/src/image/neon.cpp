@@ -148,7 +148,30 @@ void filter_columns(const std::uint8_t* const* rows, const TapPair* taps, std::s
   }
 }
 
-constexpr Kernels kNeonKernels = {"neon", &expand_rgb, &expand_yuv, &filter_rows, &filter_columns};
+std::uint32_t spans(const RowPair& rows, const std::uint8_t* mask, std::size_t span_count, std::uint32_t* sums) {
+  const uint8x8_t half_mask = vld1_u8(mask);
+  const uint8x16_t masks = vcombine_u8(half_mask, half_mask);
+  uint8x16_t greatest = vdupq_n_u8(0);
+  std::size_t i = 0;
+  for (; i + 2 <= span_count; i += 2) {
+    const std::uint8_t* one = rows.one + kSpanBytes * i;
+    const std::uint8_t* other = rows.other + kSpanBytes * i;
+    uint16x8_t sum = vdupq_n_u16(0);
+    for (std::size_t row = 0; row < rows.rows; ++row) {
+      const uint8x16_t difference = vandq_u8(vabdq_u8(vld1q_u8(one), vld1q_u8(other)), masks);
+      greatest = vmaxq_u8(greatest, difference);
+      sum = vpadalq_u8(sum, difference);
+      one += rows.one_stride_bytes;
+      other += rows.other_stride_bytes;
+    }
+    vst1_u32(sums + i, vmovn_u64(vpaddlq_u32(vpaddlq_u16(sum))));
+  }
+  const std::uint32_t rest = spans_tail(rows, mask, i, span_count, sums);
+  const std::uint32_t most = vmaxvq_u8(greatest);
+  return rest > most ? rest : most;
+}
+
+constexpr Kernels kNeonKernels = {"neon", &expand_rgb, &expand_yuv, &filter_rows, &filter_columns, &spans};
 
 }  // namespace
 

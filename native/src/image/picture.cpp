@@ -7,10 +7,29 @@ namespace {
 
 constexpr std::size_t kMaxPlanes = 3;
 
-struct PlaneSize {
-  std::size_t row_bytes;
-  std::size_t rows;
-};
+// ITU-R BT.601-7 and BT.709-6: red and blue shares of luma; limited range keeps Y in 16..235, C in 16..240.
+YuvWeights yuv_weights(Yuv yuv) noexcept {
+  const bool bt709 = yuv == Yuv::kBt709Full || yuv == Yuv::kBt709Limited;
+  const bool limited = yuv == Yuv::kBt601Limited || yuv == Yuv::kBt709Limited;
+  const double red = bt709 ? 0.2126 : 0.299;
+  const double blue = bt709 ? 0.0722 : 0.114;
+  const double green = 1.0 - red - blue;
+  const double luma_gain = limited ? 255.0 / 219.0 : 1.0;
+  const double chroma_gain = limited ? 255.0 / 224.0 : 1.0;
+  const auto fixed = [](double value, double one) {
+    return static_cast<std::int16_t>(value * one + (value < 0 ? -0.5 : 0.5));
+  };
+  constexpr double kLumaOne = 16384;   // luma << 7, high half: 7 + 14 - 16 = 5 fractional bits
+  constexpr double kChromaOne = 8192;  // chroma << 8, high half: 8 + 13 - 16 = 5 fractional bits
+  return {static_cast<std::int16_t>(limited ? 16 : 0),
+          fixed(luma_gain, kLumaOne),
+          fixed(chroma_gain * 2 * (1 - red), kChromaOne),
+          fixed(-chroma_gain * 2 * blue * (1 - blue) / green, kChromaOne),
+          fixed(-chroma_gain * 2 * red * (1 - red) / green, kChromaOne),
+          fixed(chroma_gain * 2 * (1 - blue), kChromaOne)};
+}
+
+}  // namespace
 
 PlaneSize plane_size(const PictureView& picture, std::size_t plane) noexcept {
   const std::size_t width = picture.width_px;
@@ -35,30 +54,6 @@ PlaneSize plane_size(const PictureView& picture, std::size_t plane) noexcept {
   }
   return {0, 0};
 }
-
-// ITU-R BT.601-7 and BT.709-6: red and blue shares of luma; limited range keeps Y in 16..235, C in 16..240.
-YuvWeights yuv_weights(Yuv yuv) noexcept {
-  const bool bt709 = yuv == Yuv::kBt709Full || yuv == Yuv::kBt709Limited;
-  const bool limited = yuv == Yuv::kBt601Limited || yuv == Yuv::kBt709Limited;
-  const double red = bt709 ? 0.2126 : 0.299;
-  const double blue = bt709 ? 0.0722 : 0.114;
-  const double green = 1.0 - red - blue;
-  const double luma_gain = limited ? 255.0 / 219.0 : 1.0;
-  const double chroma_gain = limited ? 255.0 / 224.0 : 1.0;
-  const auto fixed = [](double value, double one) {
-    return static_cast<std::int16_t>(value * one + (value < 0 ? -0.5 : 0.5));
-  };
-  constexpr double kLumaOne = 16384;   // luma << 7, high half: 7 + 14 - 16 = 5 fractional bits
-  constexpr double kChromaOne = 8192;  // chroma << 8, high half: 8 + 13 - 16 = 5 fractional bits
-  return {static_cast<std::int16_t>(limited ? 16 : 0),
-          fixed(luma_gain, kLumaOne),
-          fixed(chroma_gain * 2 * (1 - red), kChromaOne),
-          fixed(-chroma_gain * 2 * blue * (1 - blue) / green, kChromaOne),
-          fixed(-chroma_gain * 2 * red * (1 - red) / green, kChromaOne),
-          fixed(chroma_gain * 2 * (1 - blue), kChromaOne)};
-}
-
-}  // namespace
 
 std::size_t plane_count(Format format) noexcept {
   switch (format) {

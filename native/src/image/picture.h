@@ -10,6 +10,13 @@
 
 namespace safelight::image {
 
+// What a plane of this picture has to have: bytes of a row without padding, and rows.
+struct PlaneSize {
+  std::size_t row_bytes;
+  std::size_t rows;
+};
+PlaneSize plane_size(const PictureView& picture, std::size_t plane) noexcept;
+
 // Sizes, strides and lengths fit together and every word is in the vocabulary. Everything else in this
 // directory may then read what the view describes.
 Status check_picture(const PictureView& picture) noexcept;

@@ -73,9 +73,13 @@ void filter_columns(const std::uint8_t* const* rows, const TapPair* taps, std::s
   }
 }
 
+std::uint32_t spans(const RowPair& rows, const std::uint8_t* mask, std::size_t span_count, std::uint32_t* sums) {
+  return spans_tail(rows, mask, 0, span_count, sums);
+}
+
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar", &expand_rgb, &expand_yuv, &filter_rows, &filter_columns};
+const Kernels kScalarKernels = {"scalar", &expand_rgb, &expand_yuv, &filter_rows, &filter_columns, &spans};
 
 void expand_rgb_tail(const std::uint8_t* rgb, std::size_t from, std::size_t count, std::uint8_t* rgbx) noexcept {
   for (std::size_t i = from; i < count; ++i) {
@@ -98,6 +102,26 @@ void expand_yuv_tail(const std::uint8_t* luma, const std::uint8_t* chroma, bool 
     rgbx[kPixelBytes * i + 2] = clamped(y + high_half(u, weights.u_blue));
     rgbx[kPixelBytes * i + 3] = 0;
   }
+}
+
+std::uint32_t spans_tail(const RowPair& rows, const std::uint8_t* mask, std::size_t from, std::size_t span_count,
+                         std::uint32_t* sums) noexcept {
+  std::uint32_t greatest = 0;
+  for (std::size_t i = from; i < span_count; ++i) {
+    std::uint32_t sum = 0;
+    for (std::size_t row = 0; row < rows.rows; ++row) {
+      const std::uint8_t* one = rows.one + row * rows.one_stride_bytes + kSpanBytes * i;
+      const std::uint8_t* other = rows.other + row * rows.other_stride_bytes + kSpanBytes * i;
+      for (std::size_t j = 0; j < kSpanBytes; ++j) {
+        const std::uint32_t apart =
+            one[j] > other[j] ? std::uint32_t{one[j]} - other[j] : std::uint32_t{other[j]} - one[j];
+        sum += apart & mask[j];
+        greatest = std::max(greatest, apart & mask[j]);
+      }
+    }
+    sums[i] = sum;
+  }
+  return greatest;
 }
 
 }  // namespace safelight::image

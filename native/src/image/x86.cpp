@@ -170,7 +170,47 @@ void filter_columns_sse2(const std::uint8_t* const* rows, const TapPair* taps, s
   }
 }
 
-constexpr Kernels kSse2Kernels = {"sse2", &expand_rgb_sse2, &expand_yuv_sse2, &filter_rows_sse2, &filter_columns_sse2};
+std::uint64_t low_half(__m128i value) noexcept { return static_cast<std::uint64_t>(_mm_cvtsi128_si64(value)); }
+
+// The greatest of 16 bytes.
+std::uint32_t greatest_byte(__m128i bytes) noexcept {
+  bytes = _mm_max_epu8(bytes, _mm_srli_si128(bytes, 8));
+  bytes = _mm_max_epu8(bytes, _mm_srli_si128(bytes, 4));
+  bytes = _mm_max_epu8(bytes, _mm_srli_si128(bytes, 2));
+  bytes = _mm_max_epu8(bytes, _mm_srli_si128(bytes, 1));
+  return static_cast<std::uint8_t>(_mm_cvtsi128_si32(bytes));
+}
+
+std::uint32_t spans_sse2(const RowPair& rows, const std::uint8_t* mask, std::size_t span_count, std::uint32_t* sums) {
+  const __m128i zero = _mm_setzero_si128();
+  const __m128i half_mask = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(mask));
+  const __m128i masks = _mm_unpacklo_epi64(half_mask, half_mask);
+  __m128i greatest = zero;
+  std::size_t i = 0;
+  for (; i + 2 <= span_count; i += 2) {
+    const std::uint8_t* one = rows.one + kSpanBytes * i;
+    const std::uint8_t* other = rows.other + kSpanBytes * i;
+    __m128i sum = zero;
+    for (std::size_t row = 0; row < rows.rows; ++row) {
+      const __m128i left = load(one);
+      const __m128i right = load(other);
+      const __m128i difference =
+          _mm_and_si128(_mm_or_si128(_mm_subs_epu8(left, right), _mm_subs_epu8(right, left)), masks);
+      greatest = _mm_max_epu8(greatest, difference);
+      sum = _mm_add_epi64(sum, _mm_sad_epu8(difference, zero));
+      one += rows.one_stride_bytes;
+      other += rows.other_stride_bytes;
+    }
+    sums[i] = static_cast<std::uint32_t>(low_half(sum));
+    sums[i + 1] = static_cast<std::uint32_t>(low_half(_mm_srli_si128(sum, 8)));
+  }
+  const std::uint32_t rest = spans_tail(rows, mask, i, span_count, sums);
+  const std::uint32_t most = greatest_byte(greatest);
+  return rest > most ? rest : most;
+}
+
+constexpr Kernels kSse2Kernels = {
+    "sse2", &expand_rgb_sse2, &expand_yuv_sse2, &filter_rows_sse2, &filter_columns_sse2, &spans_sse2};
 
 // --- AVX2: the same, twice as wide. Its unpack and pack work within 128-bit halves, so pairs of them cancel. ---
 
@@ -328,7 +368,38 @@ SAFELIGHT_AVX2 void filter_columns_avx2(const std::uint8_t* const* rows, const T
   }
 }
 
-constexpr Kernels kAvx2Kernels = {"avx2", &expand_rgb_avx2, &expand_yuv_avx2, &filter_rows_avx2, &filter_columns_avx2};
+SAFELIGHT_AVX2 std::uint32_t spans_avx2(const RowPair& rows, const std::uint8_t* mask, std::size_t span_count,
+                                        std::uint32_t* sums) {
+  const __m256i zero = _mm256_setzero_si256();
+  const __m256i masks = _mm256_broadcastq_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(mask)));
+  // The low 32 bits of each sum, side by side.
+  const __m256i low_words = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+  __m256i greatest = zero;
+  std::size_t i = 0;
+  for (; i + 4 <= span_count; i += 4) {
+    const std::uint8_t* one = rows.one + kSpanBytes * i;
+    const std::uint8_t* other = rows.other + kSpanBytes * i;
+    __m256i sum = zero;
+    for (std::size_t row = 0; row < rows.rows; ++row) {
+      const __m256i left = load_avx2(one);
+      const __m256i right = load_avx2(other);
+      const __m256i difference =
+          _mm256_and_si256(_mm256_or_si256(_mm256_subs_epu8(left, right), _mm256_subs_epu8(right, left)), masks);
+      greatest = _mm256_max_epu8(greatest, difference);
+      sum = _mm256_add_epi64(sum, _mm256_sad_epu8(difference, zero));
+      one += rows.one_stride_bytes;
+      other += rows.other_stride_bytes;
+    }
+    store(sums + i, _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(sum, low_words)));
+  }
+  const std::uint32_t rest = spans_tail(rows, mask, i, span_count, sums);
+  const std::uint32_t most =
+      greatest_byte(_mm_max_epu8(_mm256_castsi256_si128(greatest), _mm256_extracti128_si256(greatest, 1)));
+  return rest > most ? rest : most;
+}
+
+constexpr Kernels kAvx2Kernels = {
+    "avx2", &expand_rgb_avx2, &expand_yuv_avx2, &filter_rows_avx2, &filter_columns_avx2, &spans_avx2};
 
 }  // namespace
 

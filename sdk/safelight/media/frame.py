@@ -239,11 +239,7 @@ def to_pixels(frame: Frame) -> npt.NDArray[np.uint8]:
     Returns:
         ``uint8[H, W, 3]`` RGB, or ``uint8[H, W, 4]`` RGBA for ``rgba``.
     """
-    # Again: the host may have resized its buffer since. From here on it cannot, `flat` holds it.
-    _length(frame.data)
-    flat = np.frombuffer(memoryview(frame.data), dtype=np.uint8)
-    _check_length(flat.size, frame.planes)
-    planes = [_rows(flat, plane) for plane in frame.planes]
+    planes = plane_rows(frame)
     if frame.format == "rgba":
         stored = planes[0].reshape(frame.height, frame.width, 4)
         return np.array(np.rot90(stored, -frame.rotation // 90), order="C")  # always a copy
@@ -257,6 +253,19 @@ def to_pixels(frame: Frame) -> npt.NDArray[np.uint8]:
         yuv="bt601_limited" if frame.color_range == "limited" else "bt601_full",
         rotation=frame.rotation,
     )
+
+
+def plane_rows(frame: Frame) -> list[npt.NDArray[np.uint8]]:
+    """The frame's planes as they lie in its buffer: read-only views ``uint8[rows, bytes]`` without padding.
+
+    Raises:
+        UsageError: the host has resized its buffer since the frame was made.
+    """
+    # From here on it cannot, `flat` holds it.
+    _length(frame.data)
+    flat = np.frombuffer(memoryview(frame.data), dtype=np.uint8)
+    _check_length(flat.size, frame.planes)
+    return [_rows(flat, plane) for plane in frame.planes]
 
 
 def _rows(flat: npt.NDArray[np.uint8], plane: Plane) -> npt.NDArray[np.uint8]:
