@@ -486,7 +486,13 @@ class Guard:
                 if self._grooming is None:
                     self._grooming = GroomingDetector(runtime=self._runtime)
             scorer, rules = self._grooming, self._grooming.rules
-        tracker = ConversationTracker(scorer, trust=trust if trust is not None else _CONTACTS[contact], rules=rules)
+        known_by = trust if trust is not None else _CONTACTS[contact]
+        if self._test_mode is not None and self._test_mode.marked:
+            from safelight.testing.messages import MarkedTracker
+
+            tracker: ConversationTracker = MarkedTracker(scorer, trust=known_by, rules=rules, key=self._test_mode.key)
+        else:
+            tracker = ConversationTracker(scorer, trust=known_by, rules=rules)
 
         def decided(findings: tuple[Finding, ...], started: float) -> Decision:
             self._require_open()
@@ -705,6 +711,8 @@ class Guard:
                     if appeals is None:
                         for detector in self._detectors if detectors is None else detectors:
                             yield from _safely(detector, picture)
+                        if self._test_mode is not None:
+                            yield from self._test_mode.picture_findings(picture.pixels)
         if known is not None:
             yield from _asked(known.finish)
             if appeals is not None:

@@ -66,7 +66,8 @@ EXIT_FAILED = 1
     "--trigger",
     multiple=True,
     metavar="KIND=VALUE",
-    help="Test mode: add a finding, e.g. nudity=0.97, subject=0.9, known, state=NO_MODEL. Can only protect more.",
+    help="Test mode: add a finding, e.g. nudity=0.97, subject=0.9, known, state=NO_MODEL, marked=KEY. "
+    "Can only protect more.",
 )
 @click.option("--list", "lists", multiple=True, metavar="LIST", help="Folder of installed hash lists. May be repeated.")
 @click.option("--trust", multiple=True, metavar="KEY", help="Public key, or .pub file, of the lists' operator.")
@@ -94,13 +95,13 @@ def check(
     from safelight.cli.lists import read_trust
     from safelight.guard import Guard
     from safelight.policy import Profile
-    from safelight.testing import TestMode, parse_trigger
+    from safelight.testing import parse_triggers
 
     # The command owns its process. Pillow's warnings are about files we turn into states anyway.
     warnings.filterwarnings("ignore", module=r"PIL(\.|\Z)")
     try:
         profile = Profile(age_band, country=country, languages=lang)
-        test_mode = TestMode(*(parse_trigger(text) for text in trigger)) if trigger else None
+        test_mode = parse_triggers(trigger) if trigger else None
         made = Guard(
             profile,
             runtime=runtime,
