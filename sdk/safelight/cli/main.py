@@ -24,6 +24,7 @@ from safelight.cli.models import models
 from safelight.cli.notices import notices
 from safelight.cli.policy import policy
 from safelight.cli.scan import scan
+from safelight.cli.serve import serve
 from safelight.cli.setup import setup
 from safelight.errors import SafelightError, UsageError
 
@@ -52,6 +53,7 @@ cli.add_command(models)
 cli.add_command(notices)
 cli.add_command(policy)
 cli.add_command(scan)
+cli.add_command(serve)
 cli.add_command(setup)
 
 
