@@ -139,6 +139,8 @@ class PinError(SafelightError):
 
 class ScanError(SafelightError):
     """A scan cannot start or go on: no consent, no cluster, a journal that cannot be written."""
+
+
 class ReportError(SafelightError):
     """Something about reporting could not be done. ``state`` says which named state stands for it.
 
