@@ -6,9 +6,17 @@ from importlib import import_module
 from typing import Any
 
 # Name to the module that has it: an app that gates uploads does not import the camera.
-_HOME: dict[str, str] = {}
+_HOME: dict[str, str] = {
+    "ReceiveGate": "receive",
+    "Received": "receive",
+    "SecondChoice": "receive",
+}
 
-__all__: list[str] = []
+__all__: list[str] = [
+    "ReceiveGate",
+    "Received",
+    "SecondChoice",
+]
 
 
 def __getattr__(name: str) -> Any:

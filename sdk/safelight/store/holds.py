@@ -7,6 +7,8 @@ in no other way: a guardian approves a category and sees how many there are of i
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 from collections import Counter
 from collections.abc import Iterable
@@ -78,6 +80,8 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     size_bytes: int
     expires_s: float
     state: str = HoldState.HELD.value
+    binding: str = ""
+    """Keyed digest of the content: a release is for these bytes, not for a name."""
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -165,13 +169,17 @@ class Holds:
         waiting = (HoldState.HELD, HoldState.KEPT)
         return dict(sorted(Counter(hold.category for hold in self.all() if hold.state in waiting).items()))
 
-    def keep(self, decision: Decision, *, handle: str = "", data: bytes | None = None) -> Hold:
+    def keep(
+        self, decision: Decision, *, handle: str = "", data: bytes | None = None, digest: bytes | None = None
+    ) -> Hold:
         """Keep something back.
 
         Args:
             decision: of action ``HOLD`` or ``BLOCK``.
             handle: the host's own word for its copy, at most 256 characters, handed back as given.
             data: the bytes, only where no other copy exists.
+            digest: SHA-256 of the content, so that :meth:`keep_content` knows it again. Only a digest of it is kept,
+                keyed with the hold's id.
 
         Raises:
             UsageError: the decision lets it pass, neither handle nor data was given, or they are too large.
@@ -197,8 +205,9 @@ class Holds:
             total = sum(record.size_bytes for record in records) + size_bytes
             if total > self.limits.max_total_bytes:
                 raise _full(f"{total} bytes together, expected at most {self.limits.max_total_bytes}")
+            hold_id = secrets.token_hex(8)
             record = _Record(
-                id=secrets.token_hex(8),
+                id=hold_id,
                 category=decision.reasons[0] if decision.reasons else decision.action.name,
                 event=decision.event.value,
                 age_band=decision.age_band.value,
@@ -207,12 +216,41 @@ class Holds:
                 handle=handle,
                 size_bytes=size_bytes,
                 expires_s=work.reading.elapsed_s + days * _DAY_S,
+                binding=_binding(hold_id, digest) if digest is not None else "",
             )
             if data is not None:
                 # With its record, so that it can be saved from a store that is damaged elsewhere.
                 work.sections.put_held(record.id, msgspec.msgpack.encode(_Kept(record, data)))
             work.put(SECTION, [*records, record])
             return _hold(record, work.reading.elapsed_s)
+
+    def keep_content(
+        self,
+        decision: Decision,
+        *,
+        digest: bytes,
+        handle: str = "",
+        data: bytes | None = None,
+        events: frozenset[Event],
+    ) -> Hold:
+        """The hold of exactly this content, made if there is none: asking again for the same picture fills nothing.
+
+        Args:
+            decision: of action ``HOLD`` or ``BLOCK``.
+            digest: SHA-256 of the content, or ``b""`` when it could not be read: then the hold is always a new one.
+            handle, data: as for :meth:`keep`; a handle is made up when neither is given.
+            events: a hold for one of these counts as one for this decision.
+
+        Raises:
+            UsageError, StoreError: as :meth:`keep`.
+        """
+        found = self._bound(digest, events) if digest else None
+        # What is decided more strictly now is a new hold: an older one that was released does not let it through.
+        if found is not None and decision.action <= found.action and found.known >= (KNOWN_MATCH in decision.reasons):
+            return found
+        if data is None and not handle:
+            handle = secrets.token_hex(8)
+        return self.keep(decision, handle=handle, data=data, digest=digest or None)
 
     def approve(self, category: str, *, pin: str | None) -> tuple[Hold, ...]:
         """A guardian lets a category through, unseen; what is in it becomes ``RELEASED``.
@@ -265,6 +303,19 @@ class Holds:
             work.sections.drop_held(hold_id)
             work.put(SECTION, [other for other in records if other.id != hold_id])
 
+    def _bound(self, digest: bytes, events: frozenset[Event]) -> Hold | None:
+        view = self._store.view()
+        elapsed_s = view.reading.elapsed_s
+        found = [
+            record
+            for record in view.get(SECTION, list[_Record]) or []
+            if record.expires_s > elapsed_s
+            and record.binding
+            and Event(record.event) in events
+            and hmac.compare_digest(record.binding, _binding(record.id, digest))
+        ]
+        return _hold(found[-1], elapsed_s) if found else None
+
     # -- for the guard's second look ----------------------------------------------------------------------------------
 
     def _bytes(self, hold_id: str) -> bytes:
@@ -311,6 +362,11 @@ class Holds:
         if len(kept) != len(records):
             work.put(SECTION, kept)
         return kept
+
+
+def _binding(hold_id: str, digest: bytes) -> str:
+    # Keyed by the hold, so that it is in no table of hashes and two holds of one picture have nothing in common.
+    return hashlib.blake2b(digest, digest_size=16, key=hold_id.encode(), person=b"safelight/hold").hexdigest()
 
 
 def _approvable(record: _Record) -> bool:
