@@ -9,7 +9,7 @@ from typing import Any
 _HOME: dict[str, str] = {
     "ReceiveGate": "receive",
     "Received": "receive",
-    "SecondChoice": "receive",
+    "SecondChoice": "_choice",
 }
 
 __all__: list[str] = [

@@ -14,15 +14,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from safelight.decision import Action, Event
 from safelight.errors import ClosedError, StoreError, UnsupportedInputError, UsageError
+from safelight.gates._choice import Offer, SecondChoice, offers_to_look
 from safelight.media import NotJudged, read_content
 from safelight.media.stand_in import PLAIN, StandIn, make_stand_in
 
@@ -36,15 +39,18 @@ if TYPE_CHECKING:
 
     Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
-_LOOK: Final = "show"  # the choice of a notice that offers to look
-_LEAVE: Final = "keep_hidden"
 _KNOWN_MATCH: Final = "KNOWN_MATCH"
 _LOOKING: Final = frozenset({Event.RECEIVE, Event.VIEW})
 _CHUNK_BYTES: Final = 1 << 20
+_MAX_HANDLE: Final = 256
+
+
+Also = Callable[[], "Decision | None"]
+"""What else there is to be decided about, asked when something is handed out: the conversation it is part of."""
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
-class _Content:
+class Content:
     """What was read: ``data`` is ``None`` when there is more than the limit."""
 
     data: bytes | None
@@ -70,34 +76,18 @@ class Received:
         released: a hold of exactly this content was released, and that is why there is a picture.
     """
 
-    __slots__ = (
-        "_digest",
-        "_gate",
-        "_lock",
-        "_looked",
-        "_source",
-        "decision",
-        "hold",
-        "hold_problem",
-        "may_look",
-        "picture",
-        "released",
-        "stand_in",
-    )
+    __slots__ = ("_offer", "decision", "hold", "hold_problem", "picture", "released", "stand_in")
 
     def __init__(
         self,
-        gate: ReceiveGate,
         decision: Decision,
-        source: Any = None,
         *,
-        digest: bytes = b"",
         picture: bytes | None = None,
         stand_in: StandIn | None = None,
         hold: Hold | None = None,
         hold_problem: str | None = None,
-        may_look: bool = False,
         released: bool = False,
+        offer: Offer[bytes] | None = None,
     ) -> None:
         self.decision = decision
         self.picture = picture
@@ -105,13 +95,7 @@ class Received:
         self.hold = hold
         self.hold_problem = hold_problem
         self.released = released
-        #: Whether :meth:`ask_to_look` can be asked.
-        self.may_look = may_look
-        self._gate = gate
-        self._source = source
-        self._digest = digest
-        self._looked = False
-        self._lock = threading.Lock()
+        self._offer = offer
 
     @property
     def action(self) -> Action:
@@ -123,37 +107,29 @@ class Received:
         """Of the decision: what to show with, or in place of, the picture."""
         return self.decision.notice
 
-    def ask_to_look(self) -> SecondChoice:
+    @property
+    def may_look(self) -> bool:
+        """Whether :meth:`ask_to_look` can be asked: the rules leave a choice, and the notice offers it."""
+        return self._offer is not None
+
+    def ask_to_look(self) -> SecondChoice[bytes]:
         """The person has asked to see what is blurred: ask once more, in words, before anything is shown.
 
         Raises:
             UsageError: the decision leaves no choice, or it was looked at already; ask the gate for another view.
         """
-        with self._lock:
-            if not self.may_look:
-                raise UsageError(
-                    f"received: got {self.decision.action.name} for {self.decision.event.value}, expected BLUR with a "
-                    "choice to look; show the notice and the stand-in."
-                )
-            self._require_unseen()
-        return SecondChoice(self, self._gate._clock())
+        if self._offer is None:
+            raise UsageError(
+                f"received: got {self.action.name} for {self.decision.event.value}, expected BLUR with a choice to "
+                "look; show the notice and the stand-in."
+            )
+        return self._offer.ask()
 
     def close(self) -> None:
         """Let go of the bytes. Safe to call twice."""
-        with self._lock:
-            self.picture = self._source = None
-            self._looked = True
-
-    def _require_unseen(self) -> None:
-        if self._looked:
-            raise UsageError("received: got one that was looked at or closed; view it again, which checks it again.")
-
-    def _take(self) -> tuple[Any, bytes]:
-        with self._lock:
-            self._require_unseen()
-            self._looked = True
-            source, self._source = self._source, None
-        return source, self._digest
+        self.picture = None
+        if self._offer is not None:
+            self._offer.close()
 
     def __enter__(self) -> Received:
         return self
@@ -163,61 +139,9 @@ class Received:
 
     def __repr__(self) -> str:
         return (
-            f"Received(action={self.decision.action.name}, event={self.decision.event.value!r}, "
+            f"Received(action={self.action.name}, event={self.decision.event.value!r}, "
             f"picture={self.picture is not None}, may_look={self.may_look})"
         )
-
-
-class SecondChoice:
-    """The own second choice to look at something blurred: offered in words, fresh, and good for one look.
-
-    Attributes:
-        notice: what to show with the question; its choices ``show`` and ``keep_hidden`` are the answers.
-        decision: of the last check: that of :meth:`look` once it was made, which may be stricter.
-    """
-
-    def __init__(self, received: Received, asked_s: float) -> None:
-        self._received = received
-        self._asked_s = asked_s
-        self.decision = received.decision
-
-    @property
-    def notice(self) -> Notice:
-        """See the class."""
-        notice = self.decision.notice
-        assert notice is not None  # BLUR always has one
-        return notice
-
-    def look(self) -> bytes | None:
-        """The person chose to look. The picture is checked once more by the rules in force now.
-
-        Returns:
-            The bytes, this once; ``None`` when the rules, a list or the picture changed meanwhile and it may not be
-            seen now: :attr:`decision` says why.
-
-        Raises:
-            UsageError: the choice is too old (ask again), or was used before.
-            MediaNotFoundError: the host's file is gone.
-            ClosedError: the guard was closed.
-        """
-        received, gate = self._received, self._received._gate
-        if gate._clock() - self._asked_s > gate.second_choice_s:
-            raise UsageError(
-                f"second choice: got one older than {gate.second_choice_s:g} seconds; ask again, then look."
-            )
-        # Taken before it is checked: of two threads with the same choice one gets the picture.
-        source, digest = received._take()
-        self.decision, picture = gate._look_again(source, digest)
-        if picture is not None:
-            gate._count_choice(self._received.notice, _LOOK)
-        return picture
-
-    def leave(self) -> None:
-        """The person chose not to look, or closed the question. Nothing is shown; they may ask again."""
-        self._received._gate._count_choice(self._received.notice, _LEAVE)
-
-    def __repr__(self) -> str:
-        return f"SecondChoice(action={self.decision.action.name})"
 
 
 class ReceiveGate:
@@ -337,17 +261,11 @@ class ReceiveGate:
         content = self._read(source, handle)
         return self._hand_out(content, self._check(content, event, context), handle)
 
-    def _look_again(self, source: Any, digest: bytes) -> tuple[Decision, bytes | None]:
-        content = self._read(source, "")
-        decision = self._check(content, Event.VIEW, None)
-        chosen = content.digest == digest and _may_look(decision)  # a choice is for what was asked about
-        return decision, content.data if chosen or decision.action < Action.BLUR else None
-
-    def _read(self, source: Any, handle: str) -> _Content:
+    def _read(self, source: Any, handle: str) -> Content:
         if self.guard.closed:
             raise ClosedError("this guard was closed; make a new Guard and a new gate to go on.")
-        if len(handle) > 256:
-            raise UsageError(f"handle: got {len(handle)} characters, expected at most 256; give a short id.")
+        if len(handle) > _MAX_HANDLE:
+            raise UsageError(f"handle: got {len(handle)} characters, expected at most {_MAX_HANDLE}; give a short id.")
         stream = callable(getattr(source, "read", None))
         if stream and not _seekable(source):
             source = _drained(source, self.guard.limits.max_bytes)
@@ -360,10 +278,10 @@ class ReceiveGate:
         in_memory = stream or isinstance(source, (bytes, bytearray, memoryview))
         copied = bool(handle) or not in_memory
         if isinstance(data, NotJudged):
-            return _Content(None, b"", source, in_memory, copied)
-        return _Content(data, hashlib.sha256(data).digest(), source, in_memory, copied)
+            return Content(None, b"", source, in_memory, copied)
+        return Content(data, hashlib.sha256(data).digest(), source, in_memory, copied)
 
-    def _check(self, content: _Content, event: Event, context: str | None) -> Decision:
+    def _check(self, content: Content, event: Event, context: str | None) -> Decision:
         guard = self.guard
         key = (content.digest, event, context)
         rules, profile = guard.rules, guard.profile
@@ -387,62 +305,69 @@ class ReceiveGate:
                     self._allowed.popitem(last=False)
         return decision
 
-    def _hand_out(self, content: _Content, decision: Decision, handle: str) -> Received:
-        data = content.data
-        if decision.action < Action.BLUR and data is not None:
-            return Received(self, decision, picture=data)
-        if decision.action <= Action.BLUR:
-            # A file is read again for a look, so that many blurred pictures do not fill the memory.
-            return Received(
-                self,
-                decision,
-                data if content.in_memory else content.source,
-                digest=content.digest,
-                stand_in=self._stand_in(content, decision),
-                may_look=data is not None and _may_look(decision),
-            )
-        hold, problem = self._keep(content, decision, handle)
+    def _hand_out(self, content: Content, decision: Decision, handle: str, also: Also | None = None) -> Received:
+        """What the decision allows, and where something else was decided about too (``also``), no more than that."""
+        data, event = content.data, decision.event
+        standing = also() if also is not None else None
+        both = [one for one in (decision, standing) if one is not None]
+        # Of two of the same rung, the one about the picture: its words are about what is shown.
+        highest = max(both, key=lambda one: one.action)
+        if highest.action < Action.BLUR and data is not None:
+            return Received(highest, picture=data)
+        if highest.action <= Action.BLUR:
+            offered = all(offers_to_look(one) for one in both if one.action is Action.BLUR)
+            offer = None
+            if offered and data is not None and highest.action is Action.BLUR and event in _LOOKING:
+                # A file is read again for a look, so that many blurred pictures do not fill the memory.
+                source = data if content.in_memory else content.source
+                offer = Offer(
+                    self.guard,
+                    highest,
+                    partial(self._look_again, source, content.digest, also),
+                    fresh_s=self.second_choice_s,
+                    clock=self._clock,
+                )
+            return Received(highest, stand_in=self._stand_in(content, both), offer=offer)
+        hold, problem = self._keep(content, highest, handle, event)
         if hold is not None and data is not None and _is_released(hold):
-            return Received(self, decision, picture=data, hold=hold, released=True)
-        stand_in = self._stand_in(content, decision) if decision.action is Action.HOLD else None
-        return Received(self, decision, stand_in=stand_in, hold=hold, hold_problem=problem)
+            return Received(highest, picture=data, hold=hold, released=True)
+        stand_in = self._stand_in(content, both) if highest.action is Action.HOLD else None
+        return Received(highest, stand_in=stand_in, hold=hold, hold_problem=problem)
 
-    def _stand_in(self, content: _Content, decision: Decision) -> StandIn:
+    def _look_again(self, source: Any, digest: bytes, also: Also | None) -> tuple[Decision, bytes | None]:
+        content = self._read(source, "")
+        decision = self._check(content, Event.VIEW, None)
+        standing = also() if also is not None else None
+        if standing is not None and standing.action > decision.action:
+            decision = standing
+        # A choice is for what was asked about, and for what is blurred: nothing that is held comes out here.
+        chosen = content.digest == digest and decision.action is Action.BLUR and offers_to_look(decision)
+        return decision, content.data if chosen or decision.action < Action.BLUR else None
+
+    def _stand_in(self, content: Content, decisions: list[Decision]) -> StandIn:
         # Not even a trace of what is on a list of known material.
-        if content.data is None or _KNOWN_MATCH in decision.reasons:
+        if content.data is None or any(_KNOWN_MATCH in decision.reasons for decision in decisions):
             return PLAIN
         return make_stand_in(content.data, limits=self.guard.limits)
 
-    def _keep(self, content: _Content, decision: Decision, handle: str) -> tuple[Hold | None, str | None]:
+    def _keep(self, content: Content, decision: Decision, handle: str, event: Event) -> tuple[Hold | None, str | None]:
         try:
             holds = self.guard.holds
         except UsageError:
             return None, "NO_STORE"
-        if content.data is None and not content.copied:
-            return None, "TOO_LARGE"
+        looking = event in _LOOKING
         try:
-            return (
-                holds.keep_content(
-                    decision,
-                    digest=content.digest,
-                    handle=handle,
-                    data=None if content.copied else content.data,
-                    events=_LOOKING if decision.event in _LOOKING else frozenset({decision.event}),
-                ),
-                None,
-            )
+            found = holds.find(decision, digest=content.digest) if content.digest else None
+            if found is not None or not (looking or handle):
+                # What is saved or sent is here already, and stays where it is; a host that queues it gives a handle.
+                return found, None
+            if content.data is None and not content.copied:
+                return None, "TOO_LARGE"
+            data = None if content.copied else content.data
+            name = handle or ("" if data is not None else secrets.token_hex(8))
+            return holds.keep(decision, handle=name, data=data, digest=content.digest or None), None
         except StoreError as error:
             return None, error.state
-
-    def _count_choice(self, notice: Notice | None, choice: str) -> None:
-        if notice is not None and any(offered.id == choice for offered in notice.choices):
-            self.guard.chosen(notice, choice)
-
-
-def _may_look(decision: Decision) -> bool:
-    """Only where the words offer it too, and only to look: saving and sending have no second choice."""
-    offered = decision.notice is not None and any(choice.id == _LOOK for choice in decision.notice.choices)
-    return decision.action is Action.BLUR and decision.event in _LOOKING and offered
 
 
 def _is_released(hold: Hold) -> bool:

@@ -32,6 +32,7 @@ SECTION: Final = "holds"
 KNOWN_MATCH: Final = "KNOWN_MATCH"
 _EXPLICIT: Final = "NUDITY_EXPLICIT"
 _OUTGOING: Final = frozenset({Event.CAPTURE, Event.UPLOAD, Event.SEND, Event.SAVE, Event.MESSAGE})
+_LOOKING: Final = frozenset({Event.RECEIVE, Event.VIEW})
 _MAX_HANDLE: Final = 256
 _DAY_S: Final = 86_400.0
 
@@ -178,7 +179,7 @@ class Holds:
             decision: of action ``HOLD`` or ``BLOCK``.
             handle: the host's own word for its copy, at most 256 characters, handed back as given.
             data: the bytes, only where no other copy exists.
-            digest: SHA-256 of the content, so that :meth:`keep_content` knows it again. Only a digest of it is kept,
+            digest: SHA-256 of the content, so that :meth:`find` knows it again. Only a digest of it is kept,
                 keyed with the hold's id.
 
         Raises:
@@ -224,33 +225,33 @@ class Holds:
             work.put(SECTION, [*records, record])
             return _hold(record, work.reading.elapsed_s)
 
-    def keep_content(
-        self,
-        decision: Decision,
-        *,
-        digest: bytes,
-        handle: str = "",
-        data: bytes | None = None,
-        events: frozenset[Event],
-    ) -> Hold:
-        """The hold of exactly this content, made if there is none: asking again for the same picture fills nothing.
+    def find(self, decision: Decision, *, digest: bytes) -> Hold | None:
+        """The newest hold that was made of exactly this content and covers this decision.
+
+        Looking (``receive``, ``view``) is one purpose, every other event is one of its own. What is decided more
+        strictly now is covered by none, so that an older one that was released does not let it through.
 
         Args:
             decision: of action ``HOLD`` or ``BLOCK``.
-            digest: SHA-256 of the content, or ``b""`` when it could not be read: then the hold is always a new one.
-            handle, data: as for :meth:`keep`; a handle is made up when neither is given.
-            events: a hold for one of these counts as one for this decision.
+            digest: SHA-256 of the content.
 
         Raises:
-            UsageError, StoreError: as :meth:`keep`.
+            StoreError: what is held cannot be read.
         """
-        found = self._bound(digest, events) if digest else None
-        # What is decided more strictly now is a new hold: an older one that was released does not let it through.
-        if found is not None and decision.action <= found.action and found.known >= (KNOWN_MATCH in decision.reasons):
-            return found
-        if data is None and not handle:
-            handle = secrets.token_hex(8)
-        return self.keep(decision, handle=handle, data=data, digest=digest or None)
+        view = self._store.view()
+        elapsed_s = view.reading.elapsed_s
+        known = KNOWN_MATCH in decision.reasons
+        events = _LOOKING if decision.event in _LOOKING else frozenset({decision.event})
+        for record in reversed(view.get(SECTION, list[_Record]) or []):
+            if (
+                record.binding
+                and record.expires_s > elapsed_s
+                and Event(record.event) in events
+                and hmac.compare_digest(record.binding, _binding(record.id, digest))
+            ):
+                covers = record.action >= decision.action and record.known >= known
+                return _hold(record, elapsed_s) if covers else None
+        return None
 
     def approve(self, category: str, *, pin: str | None) -> tuple[Hold, ...]:
         """A guardian lets a category through, unseen; what is in it becomes ``RELEASED``.
@@ -302,19 +303,6 @@ class Holds:
                 raise UsageError(f"hold: got one in state {record.state}, expected RELEASED; nothing is thrown away.")
             work.sections.drop_held(hold_id)
             work.put(SECTION, [other for other in records if other.id != hold_id])
-
-    def _bound(self, digest: bytes, events: frozenset[Event]) -> Hold | None:
-        view = self._store.view()
-        elapsed_s = view.reading.elapsed_s
-        found = [
-            record
-            for record in view.get(SECTION, list[_Record]) or []
-            if record.expires_s > elapsed_s
-            and record.binding
-            and Event(record.event) in events
-            and hmac.compare_digest(record.binding, _binding(record.id, digest))
-        ]
-        return _hold(found[-1], elapsed_s) if found else None
 
     # -- for the guard's second look ----------------------------------------------------------------------------------
 
