@@ -7,12 +7,18 @@ from typing import Any
 
 # Name to the module that has it: an app that gates uploads does not import the camera.
 _HOME: dict[str, str] = {
+    "ChatGate": "chat",
+    "Delivery": "chat",
+    "GatedConversation": "chat",
     "ReceiveGate": "receive",
     "Received": "receive",
     "SecondChoice": "_choice",
 }
 
 __all__: list[str] = [
+    "ChatGate",
+    "Delivery",
+    "GatedConversation",
     "ReceiveGate",
     "Received",
     "SecondChoice",

@@ -46,7 +46,7 @@ _MAX_HANDLE: Final = 256
 
 
 Also = Callable[[], "Decision | None"]
-"""What else there is to be decided about, asked when something is handed out: the conversation it is part of."""
+"""Decides about what a picture is part of (a conversation), whenever it is asked."""
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -305,10 +305,16 @@ class ReceiveGate:
                     self._allowed.popitem(last=False)
         return decision
 
-    def _hand_out(self, content: Content, decision: Decision, handle: str, also: Also | None = None) -> Received:
-        """What the decision allows, and where something else was decided about too (``also``), no more than that."""
+    def _hand_out(
+        self,
+        content: Content,
+        decision: Decision,
+        handle: str,
+        standing: Decision | None = None,
+        also: Also | None = None,
+    ) -> Received:
+        """What both decisions allow: the one about the picture, and the one about what it is part of, if any."""
         data, event = content.data, decision.event
-        standing = also() if also is not None else None
         both = [one for one in (decision, standing) if one is not None]
         # Of two of the same rung, the one about the picture: its words are about what is shown.
         highest = max(both, key=lambda one: one.action)
