@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 from gate_world import ColourDetector, picture
@@ -293,6 +294,19 @@ def test_bytes_that_wait_are_bounded_and_one_picture_always_fits(rooms: list[Roo
     room.chat.submit_incoming(picture=data)
     with pytest.raises(BusyError):
         room.chat.submit_incoming(picture=data)
+
+
+def test_a_file_counts_as_the_most_it_may_be_until_it_was_read(rooms: list[Room], tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(picture("slow"))
+    rooms.append(room := Room(max_waiting_bytes=64 * 1024 * 1024 + 2000))
+    room.chat.submit_incoming(picture=path)
+    while room.detector.looked == 0:
+        time.sleep(0.002)
+    # It was read, and is small: there is room for another one, and no more than its size was taken.
+    room.chat.submit_incoming(picture=path)
+    room.detector.go.set()
+    assert room.chat.incoming(picture=path).picture == picture("slow")
 
 
 def test_many_threads_and_contacts_at_once(rooms: list[Room]) -> None:

@@ -72,6 +72,7 @@ class Line(Generic[R]):
         self._max_bytes = max_bytes
         self._places: deque[Place[R]] = deque()
         self._bytes = 0
+        self._rounds = 0
         self._leaving = False
         self._closed = False
         self._changed = threading.Condition()
@@ -92,11 +93,20 @@ class Line(Generic[R]):
             self._bytes += size_bytes
             return place
 
-    def wait_for_room(self) -> None:
-        """Wait until something has left."""
+    def charge(self, place: Place[R], size_bytes: int) -> None:
+        """What ``place`` really takes, when it is known: room for others, if it was less than thought."""
         with self._changed:
-            first = self._places[0] if self._places else None
-            self._changed.wait_for(lambda: self._closed or not self._places or self._places[0] is not first)
+            if place in self._places:
+                self._bytes += size_bytes - place.size_bytes
+                place.size_bytes = size_bytes
+                self._rounds += 1
+                self._changed.notify_all()
+
+    def wait_for_room(self) -> None:
+        """Wait until something has left, or took less than was thought."""
+        with self._changed:
+            before = self._rounds
+            self._changed.wait_for(lambda: self._closed or not self._places or self._rounds != before)
 
     def first(self) -> Future[R] | None:
         """What leaves next; for those who wait without a thread."""
@@ -124,6 +134,7 @@ class Line(Generic[R]):
                     return  # closed meanwhile: this one has its error already
                 self._places.popleft()
                 self._bytes -= head.size_bytes
+                self._rounds += 1
                 self._changed.notify_all()
             # Outside the lock: what is called back here may enter the line again.
             settle()

@@ -174,7 +174,8 @@ class ChatGate:
     Args:
         guard: decides.
         max_waiting: messages of one direction of a conversation that may wait for their verdict at once.
-        max_waiting_bytes: of pictures among them.
+        max_waiting_bytes: of pictures among them. A file or stream counts as ``guard.limits.max_bytes`` until it was
+            read.
         second_choice_s: how long a second choice stays fresh, in seconds.
         clock: gives monotonic seconds.
 
@@ -441,7 +442,9 @@ class GatedConversation:
                 if place is not None:
                     self._strand.put(partial(self._judge_text, line, place, direction, text, at))
         else:
-            place = line.enter(len(picture) if isinstance(picture, (bytes, bytearray, memoryview)) else 0)
+            # How much a file or a stream holds is known when it was read: until then it counts as the most it may be.
+            known = isinstance(picture, (bytes, bytearray, memoryview))
+            place = line.enter(len(picture) if known else self._gate.guard.limits.max_bytes)
             if place is not None:
                 self._gate._picture_threads.submit(self._judge_picture, line, place, direction, picture, handle)
         return place.future if place is not None else None
@@ -472,6 +475,7 @@ class GatedConversation:
         event = Event.RECEIVE if direction == "incoming" else Event.SEND
         try:
             content = gate._read(picture, handle)
+            line.charge(place, len(content.data or b""))
             decision = gate._check(content, event, self._context)
         except Exception as error:  # noqa: BLE001 - as above
             line.ready(place, partial(_raised, error))
