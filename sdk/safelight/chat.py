@@ -29,9 +29,10 @@ class Conversation:
         'message'
     """
 
-    def __init__(self, tracker: ConversationTracker, decide: Decide) -> None:
+    def __init__(self, tracker: ConversationTracker, decide: Decide, *, trust: Callable[[], str] | None = None) -> None:
         self._tracker = tracker
         self._decide = decide
+        self._trust = trust
         self._lock = threading.Lock()
 
     def add(self, *, sender: str, text: str | bytes, at: datetime | float | None = None) -> Decision:
@@ -51,7 +52,10 @@ class Conversation:
             ClosedError: after :meth:`close`.
         """
         started = time.perf_counter()
+        trust = self._trust() if self._trust is not None else None
         with self._lock:
+            if trust is not None:
+                self._tracker.know(trust)
             findings = self._tracker.add(sender=sender, text=text, at=at)
         return self._decide(findings, started)
 
@@ -60,6 +64,17 @@ class Conversation:
         started = time.perf_counter()
         with self._lock:
             findings = self._tracker.unreadable()
+        return self._decide(findings, started)
+
+    def current(self) -> Decision:
+        """Decide about the conversation as it stands, without another message: for what is no text.
+
+        Raises:
+            ClosedError: after :meth:`close`.
+        """
+        started = time.perf_counter()
+        with self._lock:
+            findings = self._tracker.standing()
         return self._decide(findings, started)
 
     def fine(self) -> None:

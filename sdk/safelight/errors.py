@@ -28,6 +28,10 @@ class ClosedError(SafelightError, RuntimeError):
     """A guard or model was used after ``close()``."""
 
 
+class BusyError(SafelightError, RuntimeError):
+    """More waits for a verdict than a gate takes at once. Nothing was passed; hand it in again."""
+
+
 class DataError(SafelightError):
     """Data that ships with Safelight is missing or is not what was built.
 

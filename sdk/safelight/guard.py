@@ -456,14 +456,23 @@ class Guard:
         return self.check_url(url)
 
     def conversation(
-        self, contact: str = "unknown", *, trust: str | None = None, scorer: StageScorer | None = None
+        self,
+        contact: str = "unknown",
+        *,
+        contact_id: str | None = None,
+        trust: str | None = None,
+        context: Context | str | None = None,
+        scorer: StageScorer | None = None,
     ) -> Conversation:
         """Start judging the messages of one contact.
 
         Args:
             contact: ``unknown``, or ``known`` to the protected person.
+            contact_id: the contact's opaque id (:func:`safelight.policy.profile_document.contact_id`). Whoever is among
+                the ``known_contacts`` of the store is known, as long as they are; asked for at every message.
             trust: who knows the contact, when more is known than that: ``unknown``, ``child`` or ``guardian``. It is
                 context, never absolution: a threat or several serious stages count whoever they come from.
+            context: as for :meth:`check_image`: it chooses words and no action.
             scorer: what scores messages, instead of the built-in model.
 
         Returns:
@@ -480,27 +489,36 @@ class Guard:
         self._require_open()
         if contact not in _CONTACTS:
             raise UsageError(f"contact: got {contact!r}, expected {' or '.join(_CONTACTS)}.")
+        known_context = _context(context)
         rules = ConversationRules()
         if scorer is None:
             with self._executor_lock:
                 if self._grooming is None:
                     self._grooming = GroomingDetector(runtime=self._runtime)
             scorer, rules = self._grooming, self._grooming.rules
-        known_by = trust if trust is not None else _CONTACTS[contact]
+        said = trust if trust is not None else _CONTACTS[contact]
         if self._test_mode is not None and self._test_mode.marked:
             from safelight.testing.messages import MarkedTracker
 
-            tracker: ConversationTracker = MarkedTracker(scorer, trust=known_by, rules=rules, key=self._test_mode.key)
+            tracker: ConversationTracker = MarkedTracker(scorer, trust=said, rules=rules, key=self._test_mode.key)
         else:
-            tracker = ConversationTracker(scorer, trust=known_by, rules=rules)
+            tracker = ConversationTracker(scorer, trust=said, rules=rules)
+
+        def trusted() -> str:
+            return _CONTACTS["known"] if said == "unknown" and self._is_known_contact(contact_id) else said
 
         def decided(findings: tuple[Finding, ...], started: float) -> Decision:
             self._require_open()
             kinds = (FindingKind.GROOMING, FindingKind.CONVERSATION)
             extra = self._test_mode.findings if self._test_mode is not None else ()
-            return self._decide((*findings, *(f for f in extra if f.kind in kinds)), Event.MESSAGE, started)
+            found = (*findings, *(f for f in extra if f.kind in kinds))
+            return self._decide(found, Event.MESSAGE, started, context=known_context)
 
-        return Conversation(tracker, decided)
+        return Conversation(tracker, decided, trust=trusted if contact_id is not None else None)
+
+    def _is_known_contact(self, contact_id: str | None) -> bool:
+        # Settings that cannot be believed are the strictest ones, in which nobody is known.
+        return contact_id is not None and self._store is not None and contact_id in self._store.settings.known_contacts
 
     def notice(self, situation: str) -> Notice:
         """What to show somebody who asks: a child who is pressed, a parent, a person who came across something.

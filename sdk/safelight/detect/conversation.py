@@ -228,6 +228,26 @@ class ConversationTracker:
         if LEVELS[self._level] is Label.WATCH:
             self._level = self._wanted_level(self._living())
 
+    def know(self, trust: str) -> None:
+        """Another word for who knows the contact, from the next message on.
+
+        Raises:
+            UsageError: an unknown word.
+        """
+        if trust not in TRUSTS:
+            raise UsageError(f"trust: got {trust!r}, expected one of {', '.join(TRUSTS)}.")
+        self._trust = trust
+
+    def standing(self) -> tuple[Finding, ...]:
+        """What the messages so far mean together, without another one."""
+        self._require_open()
+        because = sorted({i for signs in self._living().values() for sign in signs for i in sign.indices})
+        indices = tuple(because) if self._level else ()
+        level = LEVELS[self._level]
+        return (
+            Finding(FindingKind.CONVERSATION, State.OK, level, self._risk, self._scorer.id, message_indices=indices),
+        )
+
     def close(self) -> None:
         """Forget everything. Later calls raise :class:`ClosedError`. Safe to call twice."""
         self._closed = True

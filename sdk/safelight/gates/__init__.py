@@ -12,6 +12,21 @@ _HOME: dict[str, str] = {
 
 __all__ = [
     "ReleaseRule",
+    "ChatGate": "chat",
+    "Delivery": "chat",
+    "GatedConversation": "chat",
+    "ReceiveGate": "receive",
+    "Received": "receive",
+    "SecondChoice": "_choice",
+}
+
+__all__: list[str] = [
+    "ChatGate",
+    "Delivery",
+    "GatedConversation",
+    "ReceiveGate",
+    "Received",
+    "SecondChoice",
 ]
 
 

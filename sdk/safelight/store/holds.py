@@ -7,6 +7,8 @@ in no other way: a guardian approves a category and sees how many there are of i
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 from collections import Counter
 from collections.abc import Iterable
@@ -30,6 +32,7 @@ SECTION: Final = "holds"
 KNOWN_MATCH: Final = "KNOWN_MATCH"
 _EXPLICIT: Final = "NUDITY_EXPLICIT"
 _OUTGOING: Final = frozenset({Event.CAPTURE, Event.UPLOAD, Event.SEND, Event.SAVE, Event.MESSAGE})
+_LOOKING: Final = frozenset({Event.RECEIVE, Event.VIEW})
 _MAX_HANDLE: Final = 256
 _DAY_S: Final = 86_400.0
 
@@ -78,6 +81,8 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     size_bytes: int
     expires_s: float
     state: str = HoldState.HELD.value
+    binding: str = ""
+    """Keyed digest of the content: a release is for these bytes, not for a name."""
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -165,13 +170,17 @@ class Holds:
         waiting = (HoldState.HELD, HoldState.KEPT)
         return dict(sorted(Counter(hold.category for hold in self.all() if hold.state in waiting).items()))
 
-    def keep(self, decision: Decision, *, handle: str = "", data: bytes | None = None) -> Hold:
+    def keep(
+        self, decision: Decision, *, handle: str = "", data: bytes | None = None, digest: bytes | None = None
+    ) -> Hold:
         """Keep something back.
 
         Args:
             decision: of action ``HOLD`` or ``BLOCK``.
             handle: the host's own word for its copy, at most 256 characters, handed back as given.
             data: the bytes, only where no other copy exists.
+            digest: SHA-256 of the content, so that :meth:`find` knows it again. Only a digest of it is kept,
+                keyed with the hold's id.
 
         Raises:
             UsageError: the decision lets it pass, neither handle nor data was given, or they are too large.
@@ -197,8 +206,9 @@ class Holds:
             total = sum(record.size_bytes for record in records) + size_bytes
             if total > self.limits.max_total_bytes:
                 raise _full(f"{total} bytes together, expected at most {self.limits.max_total_bytes}")
+            hold_id = secrets.token_hex(8)
             record = _Record(
-                id=secrets.token_hex(8),
+                id=hold_id,
                 category=decision.reasons[0] if decision.reasons else decision.action.name,
                 event=decision.event.value,
                 age_band=decision.age_band.value,
@@ -207,12 +217,41 @@ class Holds:
                 handle=handle,
                 size_bytes=size_bytes,
                 expires_s=work.reading.elapsed_s + days * _DAY_S,
+                binding=_binding(hold_id, digest) if digest is not None else "",
             )
             if data is not None:
                 # With its record, so that it can be saved from a store that is damaged elsewhere.
                 work.sections.put_held(record.id, msgspec.msgpack.encode(_Kept(record, data)))
             work.put(SECTION, [*records, record])
             return _hold(record, work.reading.elapsed_s)
+
+    def find(self, decision: Decision, *, digest: bytes) -> Hold | None:
+        """The newest hold that was made of exactly this content and covers this decision.
+
+        Looking (``receive``, ``view``) is one purpose, every other event is one of its own. What is decided more
+        strictly now is covered by none, so that an older one that was released does not let it through.
+
+        Args:
+            decision: of action ``HOLD`` or ``BLOCK``.
+            digest: SHA-256 of the content.
+
+        Raises:
+            StoreError: what is held cannot be read.
+        """
+        view = self._store.view()
+        elapsed_s = view.reading.elapsed_s
+        known = KNOWN_MATCH in decision.reasons
+        events = _LOOKING if decision.event in _LOOKING else frozenset({decision.event})
+        for record in reversed(view.get(SECTION, list[_Record]) or []):
+            if (
+                record.binding
+                and record.expires_s > elapsed_s
+                and Event(record.event) in events
+                and hmac.compare_digest(record.binding, _binding(record.id, digest))
+            ):
+                covers = record.action >= decision.action and record.known >= known
+                return _hold(record, elapsed_s) if covers else None
+        return None
 
     def approve(self, category: str, *, pin: str | None) -> tuple[Hold, ...]:
         """A guardian lets a category through, unseen; what is in it becomes ``RELEASED``.
@@ -311,6 +350,11 @@ class Holds:
         if len(kept) != len(records):
             work.put(SECTION, kept)
         return kept
+
+
+def _binding(hold_id: str, digest: bytes) -> str:
+    # Keyed by the hold, so that it is in no table of hashes and two holds of one picture have nothing in common.
+    return hashlib.blake2b(digest, digest_size=16, key=hold_id.encode(), person=b"safelight/hold").hexdigest()
 
 
 def _approvable(record: _Record) -> bool:
