@@ -24,6 +24,7 @@ from safelight.cli.models import models
 from safelight.cli.notices import notices
 from safelight.cli.policy import policy
 from safelight.cli.setup import setup
+from safelight.cli.takedown import takedown
 from safelight.errors import SafelightError, UsageError
 
 
@@ -51,6 +52,7 @@ cli.add_command(models)
 cli.add_command(notices)
 cli.add_command(policy)
 cli.add_command(setup)
+cli.add_command(takedown)
 
 
 def main() -> None:
