@@ -154,6 +154,40 @@ class ReportError(SafelightError):
     def __init__(self, message: str, *, state: str) -> None:
         super().__init__(message)
         self.state = state
+class ExchangeError(SafelightError):
+    """Another organisation's service did not do what it was asked. No message carries a hash, a token or an address."""
+
+
+class ExchangeRefusedError(ExchangeError):
+    """The service understood and refused: asking again in the same way is no use.
+
+    Attributes:
+        status: its HTTP status.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ExchangeUnavailableError(ExchangeError):
+    """The service cannot be reached, is busy, or asks to wait; nothing was done there as far as is known.
+
+    Attributes:
+        retry_after_s: how long it asked to wait; ``None`` where it did not say.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ExchangeUnsureError(ExchangeError):
+    """The line broke after something was sent that must not be sent twice: nobody here knows whether it arrived."""
+
+
+class ExchangeAnswerError(ExchangeError):
+    """The service answered something else than it should; the answer was not used, not even in part."""
 
 
 class NativeError(SafelightError, RuntimeError):

@@ -26,6 +26,7 @@ from safelight.cli.policy import policy
 from safelight.cli.scan import scan
 from safelight.cli.serve import serve
 from safelight.cli.setup import setup
+from safelight.cli.takedown import takedown
 from safelight.errors import SafelightError, UsageError
 
 
@@ -55,6 +56,7 @@ cli.add_command(policy)
 cli.add_command(scan)
 cli.add_command(serve)
 cli.add_command(setup)
+cli.add_command(takedown)
 
 
 def main() -> None:
