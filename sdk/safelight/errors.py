@@ -154,6 +154,8 @@ class ReportError(SafelightError):
     def __init__(self, message: str, *, state: str) -> None:
         super().__init__(message)
         self.state = state
+
+
 class ExchangeError(SafelightError):
     """Another organisation's service did not do what it was asked. No message carries a hash, a token or an address."""
 

@@ -7,27 +7,16 @@ from typing import Any
 
 # Name to the module that has it: an app that gates uploads does not import the camera.
 _HOME: dict[str, str] = {
-    "ReleaseRule": "release",
-}
-
-__all__ = [
-    "ReleaseRule",
     "ChatGate": "chat",
     "Delivery": "chat",
     "GatedConversation": "chat",
     "ReceiveGate": "receive",
     "Received": "receive",
+    "ReleaseRule": "release",
     "SecondChoice": "_choice",
 }
 
-__all__: list[str] = [
-    "ChatGate",
-    "Delivery",
-    "GatedConversation",
-    "ReceiveGate",
-    "Received",
-    "SecondChoice",
-]
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:
