@@ -128,7 +128,8 @@ def test_standard_input(portrait: Path) -> None:
 def test_a_file_name_cannot_drive_the_terminal(tmp_path: Path) -> None:
     name = tmp_path / "a\x1b[2J\u202egpj.exe"
     name.write_bytes(b"x")
-    done = run("check", str(name))
+    # By its name alone: the panel cuts a long path at its end, where this name stands.
+    done = run("check", name.name, cwd=tmp_path)
     assert "\x1b[2J" not in done.stdout
     assert "\u202e" not in done.stdout
     assert "\\u{1B}" in done.stdout.replace("\n", "")
