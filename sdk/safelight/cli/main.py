@@ -22,7 +22,9 @@ from safelight.cli.keys import keys
 from safelight.cli.lists import lists
 from safelight.cli.models import models
 from safelight.cli.notices import notices
+from safelight.cli.outbox import outbox
 from safelight.cli.policy import policy
+from safelight.cli.report import report
 from safelight.cli.scan import scan
 from safelight.cli.serve import serve
 from safelight.cli.setup import setup
@@ -52,9 +54,11 @@ cli.add_command(lists)
 cli.add_command(match)
 cli.add_command(models)
 cli.add_command(notices)
+cli.add_command(outbox)
 cli.add_command(policy)
 cli.add_command(scan)
 cli.add_command(serve)
+cli.add_command(report)
 cli.add_command(setup)
 cli.add_command(takedown)
 
