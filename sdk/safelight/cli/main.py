@@ -30,6 +30,7 @@ from safelight.cli.serve import serve
 from safelight.cli.setup import setup
 from safelight.cli.takedown import takedown
 from safelight.errors import SafelightError, UsageError
+from safelight.process import no_core_dumps
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -65,6 +66,7 @@ cli.add_command(takedown)
 
 def main() -> None:
     """Run the command; turn a Safelight error into one line and an exit status, never a traceback."""
+    no_core_dumps()
     try:
         cli.main(prog_name="safelight", standalone_mode=True)
     except UsageError as error:
