@@ -67,7 +67,8 @@ def serving(server: Server, *, context: ssl.SSLContext | None = None, host: str 
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             server.requests.append((self.command, self.path, dict(self.headers), body))
             server.connections.append(f"{self.client_address[1]}")
-            status, headers, content = server.answer(self.path, body)
+            path = self.path if self.path.startswith("/") else "/" + self.path.split("/", 3)[3]  # through a proxy
+            status, headers, content = server.answer(path, body)
             self.send_response(status)
             for name, value in ({"Set-Cookie": "track=me; Path=/"} | headers).items():
                 self.send_header(name, value)

@@ -30,6 +30,7 @@ BUILTIN_DATA = (
     "_data/deterrence/structure.json",
     "_data/deterrence/catalogue/*.json",
     "_data/deterrence/help/*.json",
+    "_data/deterrence/reporting/*.json",
     "_data/deterrence/schema/*.json",
     "policy/controls.json",
     "policy/default_rules.json",

@@ -11,7 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum, IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from safelight.reporting import HashRecord
 
 
 class _Word(str, Enum):
@@ -274,7 +277,8 @@ class Decision:
         findings: everything the detectors said, whatever the action.
         reasons: ids of what led to the action, most severe first; never content.
         notice: what to show; ``None`` only for ``ALLOW``.
-        record: what could be reported upstream; always ``None`` unless reporting is set up.
+        record: what will leave for a collector, if reporting is set up and a list matched; it is on the disk by then.
+            ``None`` otherwise, also when the reason ``RECORD_NOT_KEPT`` says that it could not be kept.
         test_mode: ``True`` when a trigger kit took part in this decision.
         elapsed_ms: wall time of the whole check.
     """
@@ -285,7 +289,7 @@ class Decision:
     findings: tuple[Finding, ...]
     reasons: tuple[str, ...]
     notice: Notice | None
-    record: None = None
+    record: HashRecord | None = None
     test_mode: bool = False
     elapsed_ms: float = 0.0
 
@@ -298,7 +302,7 @@ class Decision:
             "findings": [finding_dict(f) for f in self.findings],
             "reasons": list(self.reasons),
             "notice": _notice_dict(self.notice) if self.notice is not None else None,
-            "record": None,
+            "record": self.record.to_dict() if self.record is not None else None,
             "test_mode": self.test_mode,
             "elapsed_ms": round(self.elapsed_ms, 1),
         }

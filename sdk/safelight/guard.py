@@ -10,7 +10,8 @@
               ▼
            notices/    Verdict × country × language → Notice
               ▼
-           Decision    what the host acts on; nothing is stored, nothing is sent
+           Decision    what the host acts on; nothing is sent, and nothing stored but a record of a list
+                       match where reporting is on (off by default; safelight.reporting)
 
 A gate or an app knows only this module.
 """
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from safelight.lists import HashAppeal, ListStore
     from safelight.lookup import LookupList, QueryChecker, SiteChecker
     from safelight.media import ImageSource
+    from safelight.reporting import HashRecord, Outbox
+    from safelight.reporting.reporter import Reporter
     from safelight.signing import OperatorKey
     from safelight.store import Appeal, Hold, Holds, PendingChange, Store
     from safelight.testing import TestMode
@@ -103,6 +106,8 @@ class Guard:
         unreviewed_languages: tags whose full texts may be shown although no native speaker has judged them; others
             show their short form with the local help line. English is the language the texts were written in.
         history: what this reader was shown before; see :meth:`shown`.
+        reporting: where records of list matches wait for a collector (:mod:`safelight.reporting`); none are made when
+            left out, when the outbox has no collector, when a ``store`` does not say ``reporting``, or in test mode.
 
     Raises:
         UsageError: an argument is out of its range.
@@ -139,6 +144,7 @@ class Guard:
         notice_pack: bytes | None = None,
         unreviewed_languages: Iterable[str] = (),
         history: History | None = None,
+        reporting: Outbox | None = None,
     ) -> None:
         if store is not None and (profile is not None or rules is not None):
             raise UsageError("store: got a profile or rules as well; expected one of the two: the store holds both.")
@@ -148,6 +154,11 @@ class Guard:
         self._rules = rules if rules is not None else Rules.default()
         self._store = store
         self._owns_store = False
+        self._reporter: Reporter | None = None
+        if reporting is not None and test_mode is None:
+            from safelight.reporting.reporter import Reporter
+
+            self._reporter = Reporter(reporting, store)
         self.limits = limits if limits is not None else Limits()
         self.concurrency = concurrency or os.cpu_count() or 1
         if isolation not in _ISOLATION:
@@ -758,7 +769,20 @@ class Guard:
             findings += settings_findings(self._store)
         verdict = decide(findings, band=self.profile.band, event=event, rules=self.rules)
         about_text = bool(findings) and all(finding.kind in _TEXT_KINDS for finding in findings)
-        notice, notice_reasons = self._notice(verdict, event, "text" if about_text else "picture", context)
+        record: HashRecord | None = None
+        if self._reporter is not None:
+            record, record_reasons = self._reporter.record(
+                findings,
+                verdict.reasons,
+                action=verdict.action,
+                event=event,
+                rules=self.rules,
+                band=self.profile.band,
+            )
+            more_reasons += record_reasons
+        notice, notice_reasons = self._notice(
+            verdict, event, "text" if about_text else "picture", context, recorded=record is not None
+        )
         self._count(f"action.{verdict.action.name.lower()}")
         elapsed_ms = (time.perf_counter() - started) * 1000
         reasons = verdict.reasons + notice_reasons + more_reasons
@@ -770,6 +794,7 @@ class Guard:
             findings=findings,
             reasons=reasons,
             notice=notice,
+            record=record,
             test_mode=self.test_mode,
             elapsed_ms=elapsed_ms,
         )
@@ -780,6 +805,8 @@ class Guard:
         event: Event,
         about: Literal["picture", "text"] = "picture",
         context: Context | None = None,
+        *,
+        recorded: bool = False,
     ) -> tuple[Notice | None, tuple[str, ...]]:
         if verdict.action is Action.ALLOW:
             return None, ()
@@ -797,6 +824,7 @@ class Guard:
             today=self._today(),
             history=self._history,
             unreviewed_languages=self._unreviewed_languages,
+            recorded=recorded,
         )
         return notice, words.reasons
 

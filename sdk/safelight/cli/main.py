@@ -22,12 +22,15 @@ from safelight.cli.keys import keys
 from safelight.cli.lists import lists
 from safelight.cli.models import models
 from safelight.cli.notices import notices
+from safelight.cli.outbox import outbox
 from safelight.cli.policy import policy
+from safelight.cli.report import report
 from safelight.cli.scan import scan
 from safelight.cli.serve import serve
 from safelight.cli.setup import setup
 from safelight.cli.takedown import takedown
 from safelight.errors import SafelightError, UsageError
+from safelight.process import no_core_dumps
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -52,7 +55,9 @@ cli.add_command(lists)
 cli.add_command(match)
 cli.add_command(models)
 cli.add_command(notices)
+cli.add_command(outbox)
 cli.add_command(policy)
+cli.add_command(report)
 cli.add_command(scan)
 cli.add_command(serve)
 cli.add_command(setup)
@@ -61,6 +66,7 @@ cli.add_command(takedown)
 
 def main() -> None:
     """Run the command; turn a Safelight error into one line and an exit status, never a traceback."""
+    no_core_dumps()
     try:
         cli.main(prog_name="safelight", standalone_mode=True)
     except UsageError as error:

@@ -112,6 +112,7 @@ _LAST_RESORT: Final[dict[Action, tuple[str, str, tuple[Choice, ...]]]] = {
         (Choice("stop", "Stop here"),),
     ),
 }
+_LAST_RESORT_WHY: Final = "A check on this device did this by itself; it can be wrong, and no person took part."
 # Always offered, whatever the action.
 _HELP_AND_APPEAL: Final = (Choice("help", "Find someone to talk to"), Choice("appeal", "Say this is wrong"))
 
@@ -239,6 +240,7 @@ def select_notice(
     today: date | None = None,
     history: History | None = None,
     unreviewed_languages: Collection[str] = (),
+    recorded: bool = False,
 ) -> Notice:
     """Returns the notice for one decision, always with words and at least one way to help.
 
@@ -256,6 +258,7 @@ def select_notice(
         history: what this reader has seen: the first time a full form, then a different one, then the short form.
         unreviewed_languages: tags whose full texts may be shown although no native speaker has judged them. Of any
             language but English that nobody has judged, others see the short form with the local help line.
+        recorded: a record for a collector was made: then the words never say that nobody was told.
 
     Raises:
         UsageError: ``action`` is ``ALLOW``, which shows nothing.
@@ -271,9 +274,14 @@ def select_notice(
         return last_resort(
             action=action, band=band, directory=directory, country=country, languages=languages, today=today
         )
-    return _worded(
+    notice = _worded(
         entry, action.name, band, directory, country, languages, today, history or History(), unreviewed_languages
     )
+    if recorded:
+        # Its sentence says that no person has looked, which stays true; every other one says that nobody was told.
+        known = catalogue.find(trigger="known_match", action=action.name, band=band, event=event)
+        return replace(notice, why=known.why if known is not None else _LAST_RESORT_WHY)
+    return notice
 
 
 def select_asked(
@@ -383,7 +391,7 @@ def last_resort(
         lang="en",
         title=title,
         body=body,
-        why="A check on this device did this by itself; it can be wrong, and no person took part.",
+        why=_LAST_RESORT_WHY,
         choices=choices + _HELP_AND_APPEAL,
         appeal="If you think this is wrong, press “Say this is wrong” to ask for another look.",
         help=_help(directory, ("child", "crisis"), band, country, languages, today),

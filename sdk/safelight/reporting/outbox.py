@@ -319,6 +319,20 @@ class Outbox:
         """
         return self._erase(made_by, also_collector=False)
 
+    def withdraw(self, record_id: str) -> bool:
+        """Take one record back before it has left for good; whether it was still here. Anybody with its id may.
+
+        Raises:
+            ReportError: the outbox cannot be written to.
+        """
+        with self._database.transaction() as work:
+            found = work is not None and _is_id(record_id) and list(_ledger(work, record_id))
+            if work is None or not found or found[0].state not in ("queued", "sent"):
+                return False
+            self._drop(work, self._look(work), [bytes.fromhex(record_id)], "purged", "purged")
+        self._database.truncate_log()
+        return True
+
     def replace(self) -> int:
         """Put a damaged outbox aside (renamed, never deleted) and begin a new one, which is off.
 
