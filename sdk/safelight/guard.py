@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from safelight.keys import KeyProvider
     from safelight.lists import HashAppeal, ListStore
     from safelight.lookup import LookupList, QueryChecker, SiteChecker
-    from safelight.media import ImageSource
+    from safelight.media import Image, ImageSource
+    from safelight.media.clip import ClipSource
     from safelight.reporting import HashRecord, Outbox
     from safelight.reporting.reporter import Reporter
     from safelight.signing import OperatorKey
@@ -394,6 +395,9 @@ class Guard:
         context: Context | str | None = None,
     ) -> Decision:
         """:meth:`check_image` for asyncio: runs in one of the guard's own threads."""
+        return await self._in_thread(lambda: self.check_image(source, event=event, color=color, context=context))
+
+    async def _in_thread(self, work: Callable[[], Decision]) -> Decision:
         import asyncio
         from concurrent.futures import ThreadPoolExecutor
 
@@ -402,9 +406,33 @@ class Guard:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(self.concurrency, thread_name_prefix="safelight")
             executor = self._executor
-        return await asyncio.get_running_loop().run_in_executor(
-            executor, lambda: self.check_image(source, event=event, color=color, context=context)
-        )
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+    def check_clip(
+        self, source: ClipSource, *, event: Event | str = Event.UPLOAD, context: Context | str | None = None
+    ) -> Decision:
+        """Decide about a clip, or an animated picture. Every frame that it may show is looked at, or is so near to one
+        that was that it may stand for it. Needs the extra ``[video]``, without which clips are held.
+
+        :class:`safelight.gates.ClipGate` also says when what is shown, reports progress, and goes on after a pause.
+
+        Args:
+            source: a path, ``bytes``, or a binary file object; one that cannot seek is read once, as it comes.
+            event: what is about to happen.
+            context: as for :meth:`check_image`.
+
+        Raises:
+            MediaNotFoundError, UnsupportedInputError, UsageError, ClosedError: as :meth:`check_image`.
+        """
+        from safelight.gates.clip import ClipGate
+
+        return ClipGate(self, event=event).check(source, context=context).decision
+
+    async def acheck_clip(
+        self, source: ClipSource, *, event: Event | str = Event.UPLOAD, context: Context | str | None = None
+    ) -> Decision:
+        """:meth:`check_clip` for asyncio: runs in one of the guard's own threads."""
+        return await self._in_thread(lambda: self.check_clip(source, event=event, context=context))
 
     def check_query(self, text: str) -> Decision:
         """Decide about what somebody is about to search for.
@@ -735,19 +763,23 @@ class Guard:
                     if isinstance(picture, NotJudged):
                         yield Finding(FindingKind.MEDIA, picture.state)
                         continue
-                    if known is not None:
-                        yield from _asked(partial(known.picture, picture))
-                    if appeals is None:
-                        for detector in self._detectors if detectors is None else detectors:
-                            yield from _safely(detector, picture)
-                        if self._test_mode is not None:
-                            yield from self._test_mode.picture_findings(picture.pixels)
+                    yield from self._look_at_picture(picture, known, () if appeals is not None else detectors)
         if known is not None:
             yield from _asked(known.finish)
             if appeals is not None:
                 appeals += known.appeals
         if self._test_mode is not None:
             yield from self._test_mode.findings
+
+    def _look_at_picture(
+        self, picture: Image, known: KnownLook | None, detectors: Sequence[PictureDetector] | None = None
+    ) -> Iterator[Finding]:
+        if known is not None:
+            yield from _asked(partial(known.picture, picture))
+        for detector in self._detectors if detectors is None else detectors:
+            yield from _safely(detector, picture)
+        if self._test_mode is not None and detectors != ():
+            yield from self._test_mode.picture_findings(picture.pixels)
 
     def _with_trigger(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         if self._test_mode is None:

@@ -100,11 +100,12 @@ class KnownDetector:
             ]
         return tuple(found)
 
-    def look(self, content: bytes | None) -> KnownLook:
+    def look(self, content: bytes | Sha256Hash | None) -> KnownLook:
         """Begin with one input.
 
         Args:
-            content: the file's bytes; ``None`` when the picture came as pixels, which have no file to compare.
+            content: the file's bytes, or their hash; ``None`` when the picture came as pixels, which have no file to
+                compare.
 
         Raises:
             ClosedError: after :meth:`close`.
@@ -171,14 +172,16 @@ def _open_store(store: ListStore, mark: object) -> _Opened:
 class KnownLook:
     """One input, picture by picture. Belongs to one thread."""
 
-    def __init__(self, opened: Sequence[_Opened], content: bytes | None, now: datetime | None = None) -> None:
+    def __init__(
+        self, opened: Sequence[_Opened], content: bytes | Sha256Hash | None, now: datetime | None = None
+    ) -> None:
         self._lists = [one for store in opened for one in store.lists]
         self._failed = [store.state for store in opened if store.state is not State.OK]
         when = now if now is not None else _utc_now()
         self._stale = any(one.stale(when) for one in self._lists)
         self._file_hash: Sha256Hash | None = None
         if content is not None and self._lists:
-            self._file_hash = sha256(content)
+            self._file_hash = content if isinstance(content, Sha256Hash) else sha256(content)
         # A file that a list's negatives name matches nothing on that list, whatever its pictures look like.
         self._asked = [one for one in self._lists if self._file_hash is None or not one.refuses_sha256(self._file_hash)]
         self._usable: set[str] = set()
@@ -233,6 +236,36 @@ class KnownLook:
                 findings.append(_found(match))
                 nearest = min(hashes, key=lambda each: _distance(one, each))
                 self._remember(one, match, one.info.profile.value, nearest.hex())
+        return findings
+
+    @property
+    def wants_clips(self) -> bool:
+        """Whether a list has clips to compare with."""
+        return any(one.has_clips for one in self._asked)
+
+    def clip(self, frames: Sequence[PdqHash]) -> list[Finding]:
+        """What the hashes of a clip's frames, one a second, say: for every list of clips the nearest entry or none.
+
+        A clip that shares a frame with a listed one matches, as a picture would.
+        """
+        findings: list[Finding] = []
+        for one in self._asked:
+            if not one.has_clips or not frames:
+                continue
+            self._seen.add(one.list_id)
+            self._usable.add(one.list_id)
+            for match in one.match_clip(frames)[:1]:
+                findings.append(
+                    Finding(
+                        FindingKind.KNOWN,
+                        State.OK,
+                        Label.MATCH,
+                        1.0,
+                        match.list_id,
+                        entry_id=match.entry_id,
+                        distance=match.distance,
+                    )
+                )
         return findings
 
     def finish(self) -> list[Finding]:

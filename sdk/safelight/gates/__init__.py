@@ -8,6 +8,11 @@ from typing import Any
 # Name to the module that has it: an app that gates uploads does not import the camera.
 _HOME: dict[str, str] = {
     "ChatGate": "chat",
+    "ClipDecision": "clip",
+    "ClipGate": "clip",
+    "ClipProgress": "clip",
+    "ClipRange": "clip",
+    "ClipState": "clip",
     "Delivery": "chat",
     "GatedConversation": "chat",
     "ReceiveGate": "receive",

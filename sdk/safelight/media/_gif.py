@@ -30,6 +30,7 @@ class _Frame:
     palette: bytes
     transparent: int | None
     dispose: int
+    duration_ms: int
     interlaced: bool
     code_bits: int
     start: int
@@ -57,6 +58,7 @@ class GifFile:
         self._crop = self._screen != self._canvas and min(self._screen) >= limits.min_side_px
         self.width_px, self.height_px = self._canvas
         self.frame_count = len(self._frames)
+        self.durations_ms = tuple(frame.duration_ms for frame in self._frames)
 
     def _walk(self, data: bytes, limits: Limits) -> None:
         steps = Steps(limits)
@@ -67,7 +69,7 @@ class GifFile:
             raise Refused(State.TOO_LARGE, "pixels")
         shared, at = _palette(data, 13, data[10])
         transparent: int | None = None
-        dispose = 0
+        dispose = duration_ms = 0
         while True:
             steps.take()
             if at >= len(data):
@@ -81,6 +83,7 @@ class GifFile:
                 if data[at] == _CONTROL and data[at + 1 : at + 2] == b"\4" and at + 6 <= len(data):
                     flags = data[at + 2]
                     dispose = (flags >> 2) & 7
+                    duration_ms = 10 * _u16(data, at + 3)
                     transparent = data[at + 5] if flags & 1 else None
                 at = _skip_sub_blocks(data, at + 1, steps)
             elif kind == _IMAGE:
@@ -106,13 +109,14 @@ class GifFile:
                         own or shared or _GREY,
                         transparent,
                         dispose,
+                        duration_ms,
                         bool(flags & 0x40),
                         data[at],
                         start,
                         end,
                     )
                 )
-                transparent, dispose, at = None, 0, end
+                transparent, dispose, duration_ms, at = None, 0, 0, end
             else:
                 raise broken("gif_structure")
         if not self._frames:

@@ -57,6 +57,7 @@ class _Frame:
     height_px: int
     dispose: int = 0
     blend: int = 0
+    duration_ms: int = 0
     parts: list[memoryview] = field(default_factory=list)
 
 
@@ -66,6 +67,7 @@ class PngFile:
     format = "PNG"
 
     def __init__(self, data: bytes, limits: Limits) -> None:
+        self.default_apart = False  # whether there is a default picture that is no part of the animation
         self._palette: bytes | None = None
         self._transparency: bytes | None = None
         self._gamma = 0
@@ -78,6 +80,7 @@ class PngFile:
         pictures = len(self._frames) + (self._default is not None)
         check_animation(*self._canvas, pictures, limits)
         self.frame_count = pictures
+        self.durations_ms = tuple(frame.duration_ms for frame in self._frames)
         self.width_px, self.height_px = _exif.upright_size(*self._canvas, self._orientation or 1)
 
     def _walk(self, data: bytes, limits: Limits) -> None:
@@ -163,6 +166,7 @@ class PngFile:
             self._frames[0].parts[:0] = idat
         else:
             self._default.parts = idat
+            self.default_apart = bool(self._frames)
         # What a viewer shows of a count that is wrong differs by viewer.
         if (claimed_frames or 0) != len(self._frames) or (claimed_frames is not None and not claimed_frames):
             raise broken("apng_structure")
@@ -181,13 +185,14 @@ class PngFile:
     def _open_frame(self, body: memoryview, *, first: bool, limits: Limits) -> None:
         if len(body) != 26:
             raise broken("apng_structure")
-        width, height, left, top, _, _, dispose, blend = struct.unpack(">IIIIHHBB", body[4:])
+        width, height, left, top, number, parts, dispose, blend = struct.unpack(">IIIIHHBB", body[4:])
         inside = left + width <= self._canvas[0] and top + height <= self._canvas[1]
         if not (width and height and inside) or dispose > 2 or blend > 1 or (first and self._frames):
             raise broken("apng_structure")
         if len(self._frames) >= limits.max_frames:
             raise Refused(State.TOO_LARGE, "frames")
-        self._frames.append(_Frame(left, top, width, height, dispose, blend))
+        duration_ms = 1000 * number // (parts or 100)
+        self._frames.append(_Frame(left, top, width, height, dispose, blend, duration_ms))
 
     def frames(self) -> Iterator[Rendered]:
         """Decode and compose one by one, at full scale: PNG has no other."""

@@ -34,6 +34,7 @@ class WebpFile:
         self._orientation = 1
         self._profile: bytes | None = None
         self._canvas = (0, 0)
+        self.durations_ms: tuple[int, ...] = ()
         frames, animated = self._walk(data, limits)
         if animated != (frames > 0):
             raise broken("webp_structure")
@@ -80,6 +81,7 @@ class WebpFile:
                 raise broken("webp_truncated")
             if data[at : at + 4] == b"ANMF":
                 frames += 1
+                self.durations_ms += (int.from_bytes(data[at + 20 : at + 23], "little"),)
                 if frames > limits.max_frames:
                     raise Refused(State.TOO_LARGE, "frames")
             elif data[at : at + 4] == b"EXIF":
