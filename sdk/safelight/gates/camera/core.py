@@ -107,9 +107,13 @@ class Core:
 
     # -- what the gate calls ------------------------------------------------------------------------------------------
 
+    def is_covered(self, now_s: float) -> bool:
+        """Whether something was found a moment ago, so that nothing may be shown or taken."""
+        return now_s < self._covered_until_s
+
     def state(self, now_s: float) -> CameraState:
         """In one word."""
-        if now_s < self._covered_until_s:
+        if self.is_covered(now_s):
             return CameraState.COVERED
         if self._is_overdue(now_s) or (self._verdict is CameraState.SHOWING and self._shows_stand_in):
             return CameraState.WAITING
@@ -212,14 +216,13 @@ class Core:
         self._inferred_is_clear = self._rule.is_clear(decision)
         self._inferred_s = now_s
         self._verdict = CameraState.SHOWING
-        if now_s < self._covered_until_s:
+        if self.is_covered(now_s):
             return self._cover(job.frame, job.sequence, job.captured_s, now_s)
-        self.decision = None
         # A newer frame may have been released meanwhile for being near the look before.
         return self._release(job, now_s, decision) if job.sequence > self._shown_sequence else None
 
     def _may_show(self, now_s: float) -> bool:
-        return self._verdict is CameraState.SHOWING and now_s >= self._covered_until_s and not self._is_overdue(now_s)
+        return self._verdict is CameraState.SHOWING and not self.is_covered(now_s) and not self._is_overdue(now_s)
 
     def _is_near(self, frame: Frame, now_s: float) -> bool:
         if self._inferred is None or self._inferred.frame is None or not self._inferred_is_clear:
@@ -230,6 +233,7 @@ class Core:
 
     def _release(self, job: Job, now_s: float, decision: Decision | None) -> Preview:
         self.counts = self.counts.plus(released=1)
+        self.decision = decision if decision is not None and decision.notice is not None else None
         self._shown_sequence = job.sequence
         self._released_s = now_s
         self._shows_stand_in = False

@@ -290,14 +290,14 @@ class CameraGate:
             if still.frame is None or session.stopped:
                 still.wipe()
                 return Capture(CaptureState.NO_FRAME)
-            if session.core.state(self._clock()) is CameraState.COVERED:
+            if session.core.is_covered(self._clock()):
                 still.wipe()
                 return Capture(CaptureState.REFUSED, decision=session.core.decision)
         taken = still.frame
         decision = self._judge_still(taken, max(0.0, ends_s - time.monotonic()))
         with self._changed:
             allowed = decision is not None and decision.action < Action.BLUR
-            if allowed and (session.stopped or session.core.state(self._clock()) is CameraState.COVERED):
+            if allowed and (session.stopped or session.core.is_covered(self._clock())):
                 # Consent went, or the preview found something, while the still was looked at.
                 decision, allowed = session.core.decision, False
         if allowed:
@@ -363,7 +363,7 @@ class CameraGate:
             return not session.stopped
         if self._session is session:
             decision: Decision | None = None
-            with suppress(SafelightError):  # a guard that was closed has no notice
+            with suppress(SafelightError, OSError):  # a guard that was closed, or its store, has no notice
                 decision = self._guard.check_consent(PURPOSE)
             self._stop(CameraState.NO_CONSENT, decision)
         return False
