@@ -14,12 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from safelight import _image
 from safelight.decision import Action, Finding, State
 from safelight.gates.camera.memory import FrameMemory, Slot
-from safelight.gates.camera.preview import CameraState, Counts, Preview, stand_in
+from safelight.gates.camera.preview import CameraState, Counts, Preview, stand_in, upright_size
+from safelight.media.stand_in import GRID, PLAIN
 
 if TYPE_CHECKING:
     from safelight.decision import Decision
@@ -102,7 +101,7 @@ class Core:
         self._released_s = float("-inf")
         self._shows_stand_in = False  # nothing yet
         self._stand_in_s = float("-inf")
-        self._last_stand_in = _NOTHING
+        self._last_stand_in = PLAIN
         self._leaving: Slot | None = None  # the sink is drawing it
 
     # -- what the gate calls ------------------------------------------------------------------------------------------
@@ -187,7 +186,7 @@ class Core:
 
     def farewell(self, state: CameraState, now_s: float) -> Preview:
         """The last thing that a screen gets: grey."""
-        return Preview(None, _NOTHING, state, self._next_sequence, now_s, now_s)
+        return Preview(None, PLAIN, GRID, GRID, state, self._next_sequence, now_s, now_s)
 
     def done(self) -> None:
         """The sink has returned: what it was given and nobody needs is overwritten."""
@@ -238,7 +237,8 @@ class Core:
         self._released_s = now_s
         self._shows_stand_in = False
         self._add_delay(now_s - job.captured_s)
-        return Preview(job.frame, None, CameraState.SHOWING, job.sequence, job.captured_s, now_s, decision)
+        size = upright_size(job.frame)
+        return Preview(job.frame, None, *size, CameraState.SHOWING, job.sequence, job.captured_s, now_s, decision)
 
     def _not_released(self, job: Job, now_s: float) -> Preview | None:
         if self._may_show(now_s) and not self._is_stale(now_s):
@@ -262,9 +262,10 @@ class Core:
             return None
         if not fresh:
             self._stand_in_s = now_s
-            self._last_stand_in = stand_in(frame) if frame is not None else _NOTHING
+            self._last_stand_in = stand_in(frame) if frame is not None else PLAIN
         self._shows_stand_in = True
-        return Preview(None, self._last_stand_in, self.state(now_s), sequence, captured_s, now_s, decision)
+        size = upright_size(frame) if frame is not None else (GRID, GRID)
+        return Preview(None, self._last_stand_in, *size, self.state(now_s), sequence, captured_s, now_s, decision)
 
     def _is_stale(self, now_s: float) -> bool:
         look_s = self._look_s() or 0.0
@@ -286,7 +287,6 @@ class Core:
 
 
 _DELAYS: Final = 512
-_NOTHING: Final = np.full((1, 1, 3), 128, np.uint8)
 
 
 def could_not_tell(decision: Decision) -> bool:

@@ -43,7 +43,7 @@ class CameraGate:
     """Shows what a camera sees only after it was judged.
 
     The sink gets released frames: looked at and allowed, or near the last frame that was looked at
-    (:class:`~safelight.gates.ReleaseRule`). For everything else it gets a stand-in of 8 x 6 coloured cells, or, with
+    (:class:`~safelight.gates.ReleaseRule`). For everything else it gets a stand-in of 8 x 8 cells, or, with
     ``mode="hold"``, nothing. A detector that is slow, hangs, crashes or is killed leads to stand-ins and a state.
 
     **Consent** for ``camera`` is asked of the guard's store when the camera is opened and twice a second from then on;

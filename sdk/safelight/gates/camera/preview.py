@@ -10,17 +10,13 @@ import numpy as np
 
 from safelight import _image
 from safelight.media.frame import Frame, plane_rows, to_pixels
+from safelight.media.stand_in import GRID, StandIn, stand_in_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from safelight.decision import Decision
     from safelight.store import Consent, Hold
-
-# Of a stand-in: 8 x 6 cells of a 4:3 picture, in 16 levels a channel: less than 72 bytes of information. A face that
-# fills a third of the picture is 3 cells high.
-STAND_IN_CELLS: Final = 8
-_LEVEL_STEP: Final = 16
 
 
 class CameraState(str, Enum):
@@ -56,8 +52,9 @@ class Preview:
     Attributes:
         frame: the released frame, as it came; ``None`` in a stand-in. Its memory is the gate's and is overwritten when
             the sink returns: draw or encode it there.
-        stand_in: ``uint8[h, w, 3]`` RGB, upright, 8 cells on its longer side; ``None`` beside a frame. What it shows
-            cannot be undone: everything finer than a cell was never in it.
+        stand_in: 8 x 8 cells made of at most 134 bits of the frame (:class:`~safelight.media.stand_in.StandIn`), to be
+            stretched over the frame's place; ``None`` beside a frame.
+        width, height: of the upright frame, pixels.
         state: of the gate. The last preview of a gate that stops is grey, with the state that it stops in.
         sequence: number of the frame among all that were pushed, from 0.
         captured_s: when it was pushed, by the gate's clock.
@@ -67,7 +64,9 @@ class Preview:
     """
 
     frame: Frame | None
-    stand_in: npt.NDArray[np.uint8] | None
+    stand_in: StandIn | None
+    width: int
+    height: int
     state: CameraState
     sequence: int
     captured_s: float
@@ -83,7 +82,7 @@ class Preview:
         """The frame, upright, or the stand-in drawn smoothly: ``uint8[height, width, 3]`` RGB, the caller's own.
 
         Args:
-            width, height: pixels; its own size when left out.
+            width, height: pixels; those of the frame when left out.
         """
         from PIL import Image
 
@@ -91,26 +90,28 @@ class Preview:
             pixels = to_pixels(self.frame)[..., :3]
         else:
             assert self.stand_in is not None
-            pixels = self.stand_in
-        size = (width or pixels.shape[1], height or pixels.shape[0])
+            pixels = np.frombuffer(self.stand_in.cells, np.uint8).reshape(GRID, GRID, 3)
+        size = (width or self.width, height or self.height)
         if size == (pixels.shape[1], pixels.shape[0]):
             return np.array(pixels, order="C")
-        filter = Image.Resampling.BILINEAR if self.released else Image.Resampling.BICUBIC
-        return np.array(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, filter))
+        small = Image.fromarray(np.ascontiguousarray(pixels))
+        return np.array(small.resize(size, Image.Resampling.BILINEAR))
 
     def __repr__(self) -> str:
         what = "frame" if self.released else "stand-in"
         return f"<Preview {self.sequence}, {what}, {self.state}>"
 
 
-def stand_in(frame: Frame) -> npt.NDArray[np.uint8]:
-    """The whole frame in at most 8 x 8 cells, each the mean of its area, in 16 levels; upright RGB."""
-    upright = (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
-    longer = max(upright)
-    cells = tuple(max(1, round(STAND_IN_CELLS * side / longer)) for side in upright)
-    small = _image.prepare(
+def upright_size(frame: Frame) -> tuple[int, int]:
+    """Width and height as it is looked at."""
+    return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
+
+
+def stand_in(frame: Frame) -> StandIn:
+    """The stand-in of a frame, upright: the native core averages cells, whatever the format."""
+    cells = _image.prepare(
         plane_rows(frame),
-        resize_px=(cells[0], cells[1]),
+        resize_px=(GRID, GRID),
         format=frame.format,
         width=frame.width,
         height=frame.height,
@@ -118,7 +119,7 @@ def stand_in(frame: Frame) -> npt.NDArray[np.uint8]:
         rotation=frame.rotation,
         filter="area",
     )
-    return (small // _LEVEL_STEP * _LEVEL_STEP + _LEVEL_STEP // 2).astype(np.uint8)
+    return stand_in_of(cells)
 
 
 @dataclass(frozen=True, slots=True)
