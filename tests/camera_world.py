@@ -164,13 +164,14 @@ def simulate(
     timing: Timing | None = None,
     rule: ReleaseRule | None = None,
     make: Callable[..., Core] = Core,
+    judge: Callable[[Bytes], Decision] = decision,
     hang_s: float = 30.0,
 ) -> Seen:
     """Play pictures to a gate's rules in simulated time: frames keep coming while a look goes on."""
     looks = looks or Looks()
     pace = Pace(Budget(), None)
     pace.look_s = None
-    memory = FrameMemory(SLOTS, 1 << 20)
+    memory = FrameMemory(SLOTS, SLOTS * pictures[0].size)
     core = make(memory, rule or ReleaseRule(), timing or Timing(), stand_ins=True, look_s=lambda: pace.look_s)
     seen = Seen(core=core)
 
@@ -200,9 +201,7 @@ def simulate(
         took_s, outcome = looks.next()
         if outcome == "hang":
             took_s += hang_s
-        answer = {"verdict": decision(picture), "state": failed(), "crash": None, "hang": failed(State.TIMED_OUT)}[
-            outcome
-        ]
+        answer = {"verdict": judge(picture), "state": failed(), "crash": None, "hang": failed(State.TIMED_OUT)}[outcome]
 
         def finish(later_s: float) -> None:
             assert np.array_equal(picture_of(job.frame), picture)  # what is released is what was looked at
