@@ -7,6 +7,7 @@ from typing import Any
 
 # Name to the module that has it: an app that gates uploads does not import the camera.
 _HOME: dict[str, str] = {
+    "CameraGate": "camera",
     "ChatGate": "chat",
     "ClipDecision": "clip",
     "ClipGate": "clip",
