@@ -24,18 +24,38 @@ def _output(root: Path, code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    ("page", "said"),
-    [
-        ("receiving.md", ["shown: 68052 bytes\n", "True\n"]),
-        ("chat.md", ["hi, see you at practice\nsend 68052 bytes\n"]),
-    ],
-)
-def test_the_examples_run(root: Path, page: str, said: list[str]) -> None:
-    blocks = _blocks(root / "docs" / page)
+def test_the_examples_run(root: Path) -> None:
     # One process for all of them: starting Python and its models takes longer than the examples.
-    together = "\nprint('--')\n".join(blocks)
-    assert _output(root, together).split("--\n") == said
+    blocks = [block for page in ("receiving.md", "chat.md") for block in _blocks(root / "docs" / page)]
+    said = _output(root, "\nprint('--')\n".join(blocks)).split("--\n")
+    assert said == ["shown: 68052 bytes\n", "True\n", "hi, see you at practice\nsend 68052 bytes\n"]
+
+
+def test_the_tour_runs_from_top_to_bottom(root: Path) -> None:
+    pytest.importorskip("zxingcpp")
+    said = _output(root, "\n".join(_blocks(root / "docs/tour.md"))).splitlines()
+    wanted = [
+        "ALLOW ()",
+        "HOLD DECODE_FAILED",
+        "True",
+        "them: hi, see you at practice",
+        "This picture stops here",
+        "1 sent",
+        "Hidden until you decide",
+        "1 shown: (256, 256)",
+        "help: Childline",
+    ]
+    assert [line for line in said if line in wanted] == wanted
+
+
+def test_the_tour_s_commands_exist(root: Path) -> None:
+    from click.testing import CliRunner
+    from safelight.cli.main import cli
+
+    text = (root / "docs/tour.md").read_text(encoding="utf-8")
+    commands = [line.split()[1] for block in re.findall(r"```\n(.*?)```", text, re.S) for line in block.splitlines()]
+    assert commands == ["install", "doctor"]
+    assert CliRunner().invoke(cli, ["doctor", "--help"]).exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["receive", "chat"])
