@@ -53,7 +53,8 @@ def test_the_tour_s_commands_exist(root: Path) -> None:
     from safelight.cli.main import cli
 
     text = (root / "docs/tour.md").read_text(encoding="utf-8")
-    commands = [line.split()[1] for block in re.findall(r"```\n(.*?)```", text, re.S) for line in block.splitlines()]
+    blocks = re.findall(r"\n\n```\n(.*?)```", text, re.S)
+    commands = [line.split()[1] for block in blocks for line in block.splitlines()]
     assert commands == ["install", "doctor"]
     assert CliRunner().invoke(cli, ["doctor", "--help"]).exit_code == 0
 
