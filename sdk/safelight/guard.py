@@ -507,12 +507,12 @@ class Guard:
         def trusted() -> str:
             return _CONTACTS["known"] if said == "unknown" and self._is_known_contact(contact_id) else said
 
-        def decided(findings: tuple[Finding, ...], started: float) -> Decision:
+        def decided(findings: tuple[Finding, ...], started: float, counted: bool) -> Decision:
             self._require_open()
             kinds = (FindingKind.GROOMING, FindingKind.CONVERSATION)
             extra = self._test_mode.findings if self._test_mode is not None else ()
             found = (*findings, *(f for f in extra if f.kind in kinds))
-            return self._decide(found, Event.MESSAGE, started, context=known_context)
+            return self._decide(found, Event.MESSAGE, started, context=known_context, counted=counted)
 
         return Conversation(tracker, decided, trust=trusted if contact_id is not None else None)
 
@@ -751,6 +751,7 @@ class Guard:
         more_reasons: tuple[str, ...] = (),
         *,
         context: Context | None = None,
+        counted: bool = True,
     ) -> Decision:
         if self._store is not None:
             from safelight.store.findings import settings_findings
@@ -759,7 +760,8 @@ class Guard:
         verdict = decide(findings, band=self.profile.band, event=event, rules=self.rules)
         about_text = bool(findings) and all(finding.kind in _TEXT_KINDS for finding in findings)
         notice, notice_reasons = self._notice(verdict, event, "text" if about_text else "picture", context)
-        self._count(f"action.{verdict.action.name.lower()}")
+        if counted:
+            self._count(f"action.{verdict.action.name.lower()}")
         elapsed_ms = (time.perf_counter() - started) * 1000
         reasons = verdict.reasons + notice_reasons + more_reasons
         _log.debug("%s %s %s", event.value, verdict.action.name, ",".join(reasons))
