@@ -11,7 +11,8 @@ from types import TracebackType
 from safelight.decision import Decision, Finding
 from safelight.detect.conversation import ConversationTracker
 
-Decide = Callable[[tuple[Finding, ...], float], Decision]
+Decide = Callable[[tuple[Finding, ...], float, bool], Decision]
+"""Findings, when it began (``time.perf_counter``), and whether it is something new, which private counters count."""
 
 
 class Conversation:
@@ -57,14 +58,14 @@ class Conversation:
             if trust is not None:
                 self._tracker.know(trust)
             findings = self._tracker.add(sender=sender, text=text, at=at)
-        return self._decide(findings, started)
+        return self._decide(findings, started, True)
 
     def unreadable(self) -> Decision:
         """Decide about a message that the host could not read: it takes its place, with the state ``MALFORMED``."""
         started = time.perf_counter()
         with self._lock:
             findings = self._tracker.unreadable()
-        return self._decide(findings, started)
+        return self._decide(findings, started, True)
 
     def current(self) -> Decision:
         """Decide about the conversation as it stands, without another message: for what is no text.
@@ -75,7 +76,7 @@ class Conversation:
         started = time.perf_counter()
         with self._lock:
             findings = self._tracker.standing()
-        return self._decide(findings, started)
+        return self._decide(findings, started, False)
 
     def fine(self) -> None:
         """The child says "this is fine": fewer nudges for this contact, none less for serious stages."""

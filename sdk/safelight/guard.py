@@ -546,12 +546,12 @@ class Guard:
         def trusted() -> str:
             return _CONTACTS["known"] if said == "unknown" and self._is_known_contact(contact_id) else said
 
-        def decided(findings: tuple[Finding, ...], started: float) -> Decision:
+        def decided(findings: tuple[Finding, ...], started: float, counted: bool) -> Decision:
             self._require_open()
             kinds = (FindingKind.GROOMING, FindingKind.CONVERSATION)
             extra = self._test_mode.findings if self._test_mode is not None else ()
             found = (*findings, *(f for f in extra if f.kind in kinds))
-            return self._decide(found, Event.MESSAGE, started, context=known_context)
+            return self._decide(found, Event.MESSAGE, started, context=known_context, counted=counted)
 
         return Conversation(tracker, decided, trust=trusted if contact_id is not None else None)
 
@@ -794,6 +794,7 @@ class Guard:
         more_reasons: tuple[str, ...] = (),
         *,
         context: Context | None = None,
+        counted: bool = True,
     ) -> Decision:
         if self._store is not None:
             from safelight.store.findings import settings_findings
@@ -815,7 +816,8 @@ class Guard:
         notice, notice_reasons = self._notice(
             verdict, event, "text" if about_text else "picture", context, recorded=record is not None
         )
-        self._count(f"action.{verdict.action.name.lower()}")
+        if counted:
+            self._count(f"action.{verdict.action.name.lower()}")
         elapsed_ms = (time.perf_counter() - started) * 1000
         reasons = verdict.reasons + notice_reasons + more_reasons
         _log.debug("%s %s %s", event.value, verdict.action.name, ",".join(reasons))

@@ -388,6 +388,26 @@ def test_a_held_picture_is_restored_byte_for_byte(rooms: list[Room], world: Worl
     assert len(store.holds.all()) == before
 
 
+def test_a_release_of_pictures_is_none_of_the_conversation(rooms: list[Room], world: World) -> None:
+    store = world.set_up(age_band="10_12")
+    rooms.append(room := Room(store=store))
+    data = picture("explicit")
+    room.chat.incoming(picture=data)
+    room.guard.holds.approve("NUDITY_EXPLICIT", pin=PIN)
+    assert room.chat.incoming(picture=data).picture == data
+    room.say(*WARN)
+    assert room.chat.level == "warn"
+    held = room.chat.incoming(picture=data)
+    assert (held.action, held.picture) == (Action.HOLD, None)
+    harmless = room.chat.incoming(picture=picture("none"))
+    assert harmless.hold is not None
+    assert harmless.hold.category == "CONVERSATION_WARN"
+    room.guard.holds.approve("CONVERSATION_WARN", pin=PIN)
+    assert room.chat.incoming(picture=picture("none")).picture == picture("none")
+    # This one was never held because of the conversation, so it was not let go either.
+    assert room.chat.incoming(picture=data).picture is None
+
+
 # -- closing, misuse --------------------------------------------------------------------------------------------------
 
 

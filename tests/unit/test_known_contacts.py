@@ -63,6 +63,17 @@ def test_the_conversation_as_it_stands_is_a_decision_without_a_message() -> None
             chat.current()
 
 
+def test_how_it_stands_is_counted_by_nobody(world: World) -> None:
+    store = world.set_up(age_band="13_15", counters=True)
+    with Guard(store=store, detectors=[]) as guard:
+        chat = guard.conversation(scorer=WordScorer())
+        chat.add(sender="other", text="hi")
+        chat.current()
+        chat.current()
+        (counts,) = store.counters.read().values()
+    assert counts == {"action.allow": 1}
+
+
 def test_the_context_chooses_words_and_no_action() -> None:
     with Guard(Profile("adult", country="GB"), detectors=[]) as guard:
         found = []

@@ -24,7 +24,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from safelight.decision import Action, Event
-from safelight.errors import ClosedError, StoreError, UnsupportedInputError, UsageError
+from safelight.errors import (
+    ClosedError,
+    MediaNotFoundError,
+    SafelightError,
+    StoreError,
+    UnsupportedInputError,
+    UsageError,
+)
 from safelight.gates._choice import Offer, SecondChoice, offers_to_look
 from safelight.media import NotJudged, read_content
 from safelight.media.stand_in import PLAIN, StandIn, make_stand_in
@@ -335,7 +342,9 @@ class ReceiveGate:
                 )
             return Received(highest, stand_in=self._stand_in(content, both), offer=offer)
         hold, problem = self._keep(content, highest, handle, event)
-        if hold is not None and data is not None and _is_released(hold):
+        # Every decision that holds must have been let go: approving explicit pictures approves no conversation.
+        others = [one for one in both if one is not highest and one.action >= Action.HOLD]
+        if data is not None and _is_released(hold) and all(self._was_released(content, one) for one in others):
             return Received(highest, picture=data, hold=hold, released=True)
         stand_in = self._stand_in(content, both) if highest.action is Action.HOLD else None
         return Received(highest, stand_in=stand_in, hold=hold, hold_problem=problem)
@@ -355,6 +364,12 @@ class ReceiveGate:
         if content.data is None or any(_KNOWN_MATCH in decision.reasons for decision in decisions):
             return PLAIN
         return make_stand_in(content.data, limits=self.guard.limits)
+
+    def _was_released(self, content: Content, decision: Decision) -> bool:
+        try:
+            return _is_released(self.guard.holds.find(decision, digest=content.digest))
+        except StoreError:
+            return False
 
     def _keep(self, content: Content, decision: Decision, handle: str, event: Event) -> tuple[Hold | None, str | None]:
         try:
@@ -376,8 +391,8 @@ class ReceiveGate:
             return None, error.state
 
 
-def _is_released(hold: Hold) -> bool:
-    return hold.state.value == "RELEASED" and not hold.known
+def _is_released(hold: Hold | None) -> bool:
+    return hold is not None and hold.state.value == "RELEASED" and not hold.known
 
 
 def _seekable(stream: Any) -> bool:
@@ -390,7 +405,7 @@ def _drained(stream: Any, max_bytes: int) -> bytes:
     parts: list[bytes] = []
     left = max_bytes + 1
     while left > 0:
-        part = stream.read(min(_CHUNK_BYTES, left))
+        part = _chunk(stream, min(_CHUNK_BYTES, left))
         if not isinstance(part, (bytes, bytearray, memoryview)):
             raise UnsupportedInputError(
                 f"source: got a stream that reads {type(part).__name__}, expected bytes; open it in binary mode."
@@ -400,3 +415,14 @@ def _drained(stream: Any, max_bytes: int) -> bytes:
         parts.append(bytes(part))
         left -= len(parts[-1])
     return b"".join(parts)
+
+
+def _chunk(stream: Any, size_bytes: int) -> object:
+    try:
+        return stream.read(size_bytes)
+    except SafelightError:
+        raise
+    except Exception:  # noqa: BLE001, S110 - the caller's object raises what it likes, and it may name a path
+        pass
+    # Outside the handler, or the original would be its context.
+    raise MediaNotFoundError("source: got a stream that cannot be read, expected a binary one; receive it again.")

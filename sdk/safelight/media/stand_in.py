@@ -59,7 +59,7 @@ class StandIn:
             raise UsageError(f"side_px: got {side_px}, expected {GRID} to 2048.")
         small = PilImage.frombytes("RGB", (GRID, GRID), self.cells)
         buffer = io.BytesIO()
-        small.resize((side_px, side_px), PilImage.Resampling.BILINEAR).save(buffer, "PNG")
+        small.resize((side_px, side_px), PilImage.Resampling.BILINEAR).save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
 
     def __repr__(self) -> str:
