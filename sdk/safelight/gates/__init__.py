@@ -6,9 +6,17 @@ from importlib import import_module
 from typing import Any
 
 # Name to the module that has it: an app that gates uploads does not import the camera.
-_HOME: dict[str, str] = {}
+_HOME: dict[str, str] = {
+    "UploadGate": "upload",
+    "UploadLimits": "upload",
+    "UploadMiddleware": "upload",
+    "UploadRefusedError": "upload",
+    "UploadRules": "upload",
+    "UploadVerdict": "upload",
+    "UploadedPart": "upload",
+}
 
-__all__: list[str] = []
+__all__: list[str] = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
