@@ -115,7 +115,7 @@ class Part:
                 lines.append(self._disposition(value))
             elif lowered == "content-type" or lowered not in _LEFT_OUT:
                 lines.append(f"{name}: {value}")
-        return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape") + b"\r\n"
+        return "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n"
 
     def _disposition(self, value: str) -> str:
         head, parameters = parse_parameters(value, _DISPOSITION)
@@ -201,7 +201,7 @@ class MultipartReader:
         self._value += data[start:end]
 
     def _end_header(self) -> None:
-        value = self._value.decode("utf-8", "surrogateescape").strip(" \t")
+        value = _utf8(self._value).strip(" \t")
         if _UNSAFE.search(value):
             raise _malformed("a control character in a header")
         self._headers.append((self._name.decode("ascii"), value))
@@ -330,9 +330,18 @@ def _extended(value: str) -> str:
     if match is None:
         raise _malformed("a file name in another coding")
     raw = re.sub(rb"%([0-9A-Fa-f]{2})", lambda m: bytes((int(m[1], 16),)), match[1].encode())
-    text = raw.decode("utf-8", "surrogateescape")
+    text = _utf8(raw)
     if _UNSAFE.search(text):
         raise _malformed("a control character in a file name")
+    return text
+
+
+def _utf8(raw: bytes) -> str:
+    text: str | None = None
+    with suppress(UnicodeDecodeError):
+        text = raw.decode()
+    if text is None:
+        raise _malformed("a name that is not UTF-8")
     return text
 
 
