@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import warnings
@@ -23,7 +24,7 @@ from safelight.errors import SafelightError, UsageError
     "socket_path",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Where to listen. Default: systemd's socket if it passes one, else this user's runtime folder.",
+    help="Where to listen. Default: systemd's if it passes one, else in XDG_RUNTIME_DIR.",
 )
 @click.option("--group", metavar="NAME", help="Group that may ask; the socket's mode is 0660.")
 @click.option("--user", "users", multiple=True, metavar="UID", type=int, help="Only these users may ask. Repeatable.")
@@ -101,7 +102,7 @@ def serve(
     from safelight.cli.lists import read_trust
     from safelight.guard import Guard
     from safelight.policy import Profile
-    from safelight.serve import ServeError, ServeLimits, Service, default_socket_path
+    from safelight.serve import ServeError, ServeLimits, Service
     from safelight.serve._process import harden
     from safelight.testing import TestMode, parse_trigger
 
@@ -135,7 +136,6 @@ def serve(
                 Service,
                 guard,
                 socket_path,
-                default_socket_path(),
                 group=group,
                 users=users or None,
                 limits=ServeLimits(max_clients=max_clients, max_clients_per_user=max(1, max_clients * 3 // 4)),
@@ -152,15 +152,11 @@ def serve(
         service.run()
 
 
-def _opened(make: Any, guard: Any, path: Path | None, default: Path, **options: Any) -> Any:
-    import os
+def _opened(make: Any, guard: Any, path: Path | None, **options: Any) -> Any:
+    from safelight.serve import default_socket_path
 
-    if path is None and os.environ.get("LISTEN_FDS"):
-        return make(guard, None, **options)
-    if path is None:
-        path = default
-        with contextlib.suppress(OSError):  # the service says what is wrong
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path is None and not os.environ.get("LISTEN_FDS"):
+        path = default_socket_path()
     return make(guard, path, **options)
 
 

@@ -43,10 +43,13 @@ _T = TypeVar("_T")
 
 
 def default_socket_path() -> Path:
-    """Where ``safelight serve`` listens and clients ask when nobody says: in the user's own runtime folder."""
-    import platformdirs
+    """Where ``safelight serve`` listens and clients ask when nobody says.
 
-    return Path(platformdirs.user_runtime_dir("safelight", appauthor=False)) / "safelight.sock"
+    In the user's own runtime folder (XDG_RUNTIME_DIR), else ``/run/safelight``: never in a folder like /tmp, where
+    anybody may put a socket of their own.
+    """
+    folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(folder if os.path.isabs(folder) else "/run/safelight") / "safelight.sock"
 
 
 class Client:

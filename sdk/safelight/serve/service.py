@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from safelight.decision import Action
 from safelight.errors import ClosedError, UsageError
 from safelight.serve import _sockets, _wire
 from safelight.serve._answer import Answer, Answerer, Peer, RequestError
@@ -483,12 +484,18 @@ class Service:
             connection, job = taken
             began = self._busy_since[number] = time.monotonic()
             id = job.message.id
-            if connection.closed or began >= job.until:
+            if connection.closed:
+                job.message.wipe()
+                answer = _LAST_ANSWER
+            elif began >= job.until:
                 job.message.wipe()
                 late = RequestError("TIMED_OUT", "the client's patience ended before this was begun.")
                 answer = self._answerer.error(late, job.request)
             else:
-                answer = self._answerer.answer(connection.peer, job.message, job.request)
+                try:
+                    answer = self._answerer.answer(connection.peer, job.message, job.request)
+                except Exception:  # noqa: BLE001 - this thread serves everybody
+                    answer = _LAST_ANSWER
                 if number:
                     self._served_ms += ((time.monotonic() - began) * 1000 - self._served_ms) / 16
             del self._busy_since[number]
@@ -575,6 +582,12 @@ class _Done:
     held: int
 
 
+#: When not even an error can be put together.
+_LAST_ANSWER: Final = Answer(
+    int(Action.HOLD),
+    b'{"error":{"type":"FAILED","message":"the service could not do this."},"action":"HOLD",'
+    b'"reasons":["SERVICE_FAILED"]}',
+)
 _ACCEPT_AT_ONCE: Final = 16
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM_PAUSE_S: Final = 0.2
