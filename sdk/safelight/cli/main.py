@@ -23,6 +23,8 @@ from safelight.cli.lists import lists
 from safelight.cli.models import models
 from safelight.cli.notices import notices
 from safelight.cli.policy import policy
+from safelight.cli.redesign import redesign
+from safelight.cli.risk import risk
 from safelight.cli.scan import scan
 from safelight.cli.serve import serve
 from safelight.cli.setup import setup
@@ -55,6 +57,8 @@ cli.add_command(notices)
 cli.add_command(policy)
 cli.add_command(scan)
 cli.add_command(serve)
+cli.add_command(redesign)
+cli.add_command(risk)
 cli.add_command(setup)
 cli.add_command(takedown)
 
