@@ -29,6 +29,7 @@ from safelight.cli.scan import scan
 from safelight.cli.serve import serve
 from safelight.cli.setup import setup
 from safelight.cli.takedown import takedown
+from safelight.cli.transparency import transparency
 from safelight.errors import SafelightError, UsageError
 
 
@@ -61,6 +62,7 @@ cli.add_command(redesign)
 cli.add_command(risk)
 cli.add_command(setup)
 cli.add_command(takedown)
+cli.add_command(transparency)
 
 
 def main() -> None:
