@@ -13,7 +13,7 @@ from safelight.notices.render import html_page
 # Colour never carries a meaning alone: every cell says its level in words.
 _STYLE: Final = """
 body { max-width: 72rem; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: 1rem; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: 1rem; overflow-wrap: break-word; }
 caption { text-align: start; font-weight: 600; padding-block: .5rem; }
 th, td { border: 1px solid var(--line); padding: .35rem .6rem; text-align: start; vertical-align: top; }
 td.number { text-align: end; font-variant-numeric: tabular-nums; }
