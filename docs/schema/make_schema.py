@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 
 import msgspec
+from safelight.accountability.redesign import RedesignLog
+from safelight.accountability.risk import RiskRegister
 from safelight.notices.catalogue import LanguageFile, Structure
 from safelight.notices.directory import HelpTable
 from safelight.policy.layers import OperatorDocument
@@ -27,6 +29,8 @@ TYPES = {
     "docs/schema/rules.schema.json": RulesDocument,
     "docs/schema/operator.schema.json": OperatorDocument,
     "docs/schema/profile.schema.json": ProfileDocument,
+    "docs/schema/redesign-log.schema.json": RedesignLog,
+    "docs/schema/risk.schema.json": RiskRegister,
     "deterrence/schema/catalogue.schema.json": LanguageFile,
     "deterrence/schema/helplines.schema.json": HelpTable,
     "deterrence/schema/structure.schema.json": Structure,

@@ -25,10 +25,13 @@ from safelight.cli.notices import notices
 from safelight.cli.outbox import outbox
 from safelight.cli.policy import policy
 from safelight.cli.report import report
+from safelight.cli.redesign import redesign
+from safelight.cli.risk import risk
 from safelight.cli.scan import scan
 from safelight.cli.serve import serve
 from safelight.cli.setup import setup
 from safelight.cli.takedown import takedown
+from safelight.cli.transparency import transparency
 from safelight.errors import SafelightError, UsageError
 from safelight.process import no_core_dumps
 
@@ -60,8 +63,11 @@ cli.add_command(policy)
 cli.add_command(report)
 cli.add_command(scan)
 cli.add_command(serve)
+cli.add_command(redesign)
+cli.add_command(risk)
 cli.add_command(setup)
 cli.add_command(takedown)
+cli.add_command(transparency)
 
 
 def main() -> None:
