@@ -10,7 +10,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -178,10 +177,8 @@ class CollectorProcess:
     """``safelight-collector serve`` as an operator starts it; kill any of its processes at will."""
 
     def __init__(self, environ: dict[str, str], *, workers: int = 1, log: Path | None = None) -> None:
-        # The listening socket is ours to choose the port of, so that a restart finds the same one.
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        # The first start takes a free port; a restart takes the same one again.
+        self.port = 0
         self._environ = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
             "PYTHONPATH": os.pathsep.join((str(SOURCE), str(ROOT / "sdk"))),
@@ -207,7 +204,10 @@ class CollectorProcess:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, "the collector did not start; give it a log to see why"
-        assert json.loads(line)["listening"] == f"127.0.0.1:{self.port}"
+        host, _, port = json.loads(line)["listening"].rpartition(":")
+        assert host == "127.0.0.1"
+        assert self.port in (0, int(port))
+        self.port = int(port)
         self.wait()
 
     def wait(self) -> None:

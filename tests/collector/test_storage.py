@@ -11,7 +11,7 @@ from safelight_collector.counting import publishable
 from safelight_collector.errors import ClockError, SetupError
 from safelight_collector.settings import Settings
 from safelight_collector.storage import Storage
-from safelight_collector.tables import daily_counts, keys, metadata, records
+from safelight_collector.tables import REVISION, daily_counts, keys, metadata, records
 from sqlalchemy import inspect, select, text
 
 DAY = date(2026, 11, 22)
@@ -137,6 +137,16 @@ def test_migrations_go_up_and_down_and_end_at_the_tables(empty_url: str):
         metadata.create_all(connection)
     assert shape(storage) == made
     storage.close()
+
+
+def test_the_revision_that_a_process_expects_is_the_newest():
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", "safelight_collector:migrations")
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_heads() == [REVISION]
 
 
 def test_an_old_database_with_records_is_counted_and_loses_nothing(empty_url: str):

@@ -25,6 +25,7 @@ from safelight.signing import write_new_file
 
 from safelight_collector import __version__
 from safelight_collector.app import token_digest
+from safelight_collector.asgi import no_core_dump
 from safelight_collector.errors import CollectorError, SetupError
 from safelight_collector.intake import SealingKeys, public_half
 from safelight_collector.settings import (
@@ -48,7 +49,10 @@ def _say(as_json: bool, values: dict[str, Any], text: str) -> None:
 
 
 def _storage(settings: Settings | None = None) -> Storage:
-    return Storage(settings or read_settings())
+    settings = settings or read_settings()
+    if settings.database_url.startswith("sqlite") and not folder().is_dir():
+        raise SetupError("folder: there is none yet; run 'safelight-collector init', or name another one with --dir")
+    return Storage(settings)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -173,20 +177,20 @@ def serve(
 
 
 def _listen(host: str, port: int, uds: Path | None) -> socket.socket:
+    family = socket.AF_UNIX if uds is not None else socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         if uds is not None:
             uds.unlink(missing_ok=True)
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             listener.bind(str(uds))
             uds.chmod(0o660)
         else:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.socket(family, socket.SOCK_STREAM)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
+        listener.listen(1024)
     except OSError as error:
+        listener.close()
         raise SetupError(f"address: cannot listen there ({error.strerror}); name another one") from None
-    listener.listen(1024)
     listener.set_inheritable(True)
     return listener
 
@@ -410,6 +414,7 @@ def _hex_key(text: str) -> bytes:
 def main() -> None:
     """Run the command; an error of the collector becomes one line and an exit status, never a traceback."""
     os.umask(0o077)
+    no_core_dump()
     try:
         cli.main(prog_name="safelight-collector", standalone_mode=True)
     except CollectorError as error:

@@ -16,11 +16,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
 
-import alembic.command
 import msgspec
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import (
     Connection,
     Engine,
@@ -29,6 +25,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
     make_url,
     select,
     text,
@@ -42,7 +39,7 @@ from safelight_collector.counting import names_of
 from safelight_collector.errors import ClockError, RequestError, SetupError, StorageError
 from safelight_collector.protocol import pseudonym_of
 from safelight_collector.settings import Settings
-from safelight_collector.tables import daily_counts, housekeeping, keys, records, sealing_keys, tokens
+from safelight_collector.tables import REVISION, daily_counts, housekeeping, keys, records, sealing_keys, tokens
 
 logger = logging.getLogger(__name__)
 
@@ -125,9 +122,15 @@ class Storage:
         Raises:
             StorageError: the database could not.
         """
+        # Only here: a process that serves starts twice as fast without it.
+        import alembic.command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", "safelight_collector:migrations")
+        config.set_main_option("path_separator", "os")
         before = self.revision()
         with self._write() as connection:
-            config = _alembic()
             config.attributes["connection"] = connection
             step = alembic.command.downgrade if down else alembic.command.upgrade
             step(config, revision)
@@ -136,7 +139,9 @@ class Storage:
     def revision(self) -> str | None:
         """The revision that the database is at; ``None`` when it is empty."""
         with self._read() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
     def check_ready(self) -> None:
         """Whether records could be stored now.
@@ -145,9 +150,9 @@ class Storage:
             SetupError: the schema is another one, or the server may lose what it committed.
             StorageError: the database does not answer, or cannot be written to.
         """
-        found, head = self.revision(), ScriptDirectory.from_config(_alembic()).get_current_head()
-        if found != head:
-            raise SetupError(f"database: got schema {found}, expected {head}; run 'safelight-collector migrate'")
+        found = self.revision()
+        if found != REVISION:
+            raise SetupError(f"database: got schema {found}, expected {REVISION}; run 'safelight-collector migrate'")
         with self._write() as connection:
             if self.dialect == "postgresql":
                 if connection.execute(text("SHOW fsync")).scalar() != "on":
@@ -537,13 +542,6 @@ def _check_accepted(key: Key, day: date) -> None:
 
 def _bad_enrolment() -> RequestError:
     return RequestError("bad_enrolment", "enrolment: the token is not in force here; ask the operator for one")
-
-
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "safelight_collector:migrations")
-    config.set_main_option("path_separator", "os")
-    return config
 
 
 def _engine(settings: Settings) -> Engine:

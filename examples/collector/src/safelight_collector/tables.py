@@ -21,6 +21,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+#: The migration that makes these tables.
+REVISION = "0002"
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
