@@ -168,7 +168,8 @@ def test_four_processes_and_the_same_batches_many_times_store_each_once(
         fleet.storage.close()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+# In CI the whole way, from devices on, is driven on PostgreSQL: test_device_to_collector.
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"] if SOAK else ["sqlite"])
 def test_kill_9_of_processes_and_crashes_of_the_database_lose_and_double_nothing(
     kind: str, request: pytest.FixtureRequest, place: Path, sealing: PrivateKey
 ):
