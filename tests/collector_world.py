@@ -103,16 +103,16 @@ def postgres_programs() -> Path | None:
 class Postgres:
     """A private server on a Unix socket in a folder of its own, run by a user who is not root."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, *, where: Path | None = None, settings: str = "-c shared_buffers=64MB") -> None:
         self._programs = programs
-        self.folder = Path(tempfile.mkdtemp(prefix="slpg-", dir=fast_folder()))
+        self.folder = Path(tempfile.mkdtemp(prefix="slpg-", dir=where or fast_folder()))
         self._as_user: list[str] = []
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             self._as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         self._call("initdb", "-D", "data", "-U", "collector", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        self._settings = f"-k {self.folder} -c listen_addresses='' -c max_connections=120 -c shared_buffers=64MB"
+        self._settings = f"-k {self.folder} -c listen_addresses='' -c max_connections=120 {settings}"
         self.start()
 
     def _call(self, program: str, *arguments: str) -> None:
