@@ -1,0 +1,1 @@
+"""Alembic's steps from an empty database to ``tables``; each goes down again."""
