@@ -190,6 +190,8 @@ class ExchangeUnsureError(ExchangeError):
 
 class ExchangeAnswerError(ExchangeError):
     """The service answered something else than it should; the answer was not used, not even in part."""
+
+
 class UploadError(SafelightError):
     """A request's body was not sent or handed on. ``reason`` is the id that an answer carries; no byte went further."""
 

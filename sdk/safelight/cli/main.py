@@ -24,8 +24,8 @@ from safelight.cli.models import models
 from safelight.cli.notices import notices
 from safelight.cli.outbox import outbox
 from safelight.cli.policy import policy
-from safelight.cli.report import report
 from safelight.cli.redesign import redesign
+from safelight.cli.report import report
 from safelight.cli.risk import risk
 from safelight.cli.scan import scan
 from safelight.cli.serve import serve
