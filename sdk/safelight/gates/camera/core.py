@@ -85,7 +85,8 @@ class Core:
     ) -> None:
         self.counts = Counts()
         self.decision: Decision | None = None
-        self.delays_s: list[float] = []
+        self.delay_ms: tuple[float, float] | None = None  # median and 99 of 100
+        self._delays_s: list[float] = []
         self._memory, self._rule, self._timing = memory, rule, timing
         self._stand_ins = stand_ins
         self._look_s = look_s
@@ -281,12 +282,18 @@ class Core:
         self._inferred = None
 
     def _add_delay(self, delay_s: float) -> None:
-        self.delays_s.append(delay_s)
-        if len(self.delays_s) > _DELAYS:
-            del self.delays_s[0]
+        self._delays_s.append(delay_s)
+        if len(self._delays_s) > _DELAYS:
+            del self._delays_s[0]
+        if self.delay_ms is None or self.counts.released % _SORTED_EVERY == 0:
+            ordered = sorted(self._delays_s)
+            low, high = (ordered[int(share * (len(ordered) - 1))] * 1000.0 for share in _PERCENTILES)
+            self.delay_ms = low, high
 
 
 _DELAYS: Final = 512
+_SORTED_EVERY: Final = 16
+_PERCENTILES: Final = (0.5, 0.99)
 
 
 def could_not_tell(decision: Decision) -> bool:

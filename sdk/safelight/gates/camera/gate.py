@@ -36,7 +36,6 @@ _CONSENT_EVERY_S: Final = 0.5
 _FAREWELLS: Final = frozenset({CameraState.NO_CONSENT, CameraState.SOURCE_LOST, CameraState.CLOSED})
 _HEARTBEAT_S: Final = 0.25
 _JOIN_S: Final = 2.0
-_PERCENTILES: Final = (0.5, 0.99)
 
 
 class CameraGate:
@@ -319,7 +318,6 @@ class CameraGate:
         now_s = self._clock()
         core, pace = session.core, session.pace
         decision = core.decision
-        delays = sorted(core.delays_s)
         return CameraStatus(
             state=core.state(now_s),
             reasons=decision.reasons if decision is not None else (),
@@ -328,7 +326,7 @@ class CameraGate:
             counts=core.counts,
             look_ms=pace.look_s * 1000.0 if pace.look_s is not None else None,
             looks_per_second=1.0 / pace.interval_s(now_s),
-            release_delay_ms=_percentiles_ms(delays) if delays else None,
+            release_delay_ms=core.delay_ms,
             temperature_c=pace.temperature_c,
         )
 
@@ -553,8 +551,3 @@ class _Still:
 
     def wipe(self) -> None:
         self._bytes[:] = bytes(len(self._bytes))
-
-
-def _percentiles_ms(sorted_s: list[float]) -> tuple[float, float]:
-    low, high = (sorted_s[min(len(sorted_s) - 1, int(share * len(sorted_s)))] * 1000.0 for share in _PERCENTILES)
-    return low, high

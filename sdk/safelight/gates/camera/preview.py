@@ -163,8 +163,8 @@ class CameraStatus:
         counts: of frames.
         look_ms: running mean of a look; ``None`` before the first.
         looks_per_second: how many there may be at most now, by what looks cost and by heat.
-        release_delay_ms: from the push of a released frame to the sink, of the last 512: median and 99 of 100; ``None``
-            before the first.
+        release_delay_ms: from the push of a released frame to the sink: median and 99 of 100, over the last 512 and up
+            to 16 frames old; ``None`` before the first.
         temperature_c: of the hottest zone, where it is known.
     """
 
