@@ -53,7 +53,8 @@ class Preview:
         frame: the released frame, as it came; ``None`` in a stand-in. Its memory is the gate's and is overwritten when
             the sink returns: draw or encode it there.
         stand_in: 8 x 8 cells made of at most 134 bits of the frame (:class:`~safelight.media.stand_in.StandIn`), to be
-            stretched over the frame's place; ``None`` beside a frame.
+            stretched over the frame's place; plain grey while something is covered that was stopped (``BLOCK``);
+            ``None`` beside a frame.
         width, height: of the upright frame, pixels.
         state: of the gate. The last preview of a gate that stops is grey, with the state that it stops in.
         sequence: number of the frame among all that were pushed, from 0.
