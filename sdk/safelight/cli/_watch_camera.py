@@ -58,6 +58,8 @@ def watch_camera(
     pin_file: Any,
     store_path: Path | None,
     test_mode: TestMode | None,
+    lists: tuple[str, ...],
+    trust: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Judge until it ends, time is up, or somebody presses Ctrl-C. Exits 3 when anything was BLUR or higher.
@@ -69,6 +71,7 @@ def watch_camera(
         pin_file: where the guardian's PIN is read, when a guardian must agree too.
         store_path: of the device's settings; this user's when ``None``.
         test_mode: a trigger kit.
+        lists, trust: hash lists and their operators' keys.
         as_json: one object a change of state, one a line.
 
     Raises:
@@ -81,7 +84,15 @@ def watch_camera(
     with open_store(store_path) as store:
         _ask_consent(store, yes=yes, pin_file=pin_file)
         try:
-            guard = Guard(store=store, tier=tier, isolation=isolation, concurrency=1, test_mode=test_mode)
+            guard = Guard(
+                store=store,
+                tier=tier,
+                isolation=isolation,
+                concurrency=1,
+                test_mode=test_mode,
+                lists=lists,
+                trust=trust,
+            )
         except UsageError as error:
             raise usage(error) from None
         with guard, _until_interrupted() as interrupted:

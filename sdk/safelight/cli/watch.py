@@ -1,4 +1,4 @@
-"""``safelight watch``: go through a clip frame by frame, and say when what is shown."""
+"""``safelight watch``: go through a clip frame by frame, and say when what is shown; or judge a camera live."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from safelight.cli._family import PIN_OPTION, store_options
+from safelight.cli._watch_camera import is_camera, watch_camera
 from safelight.cli.check import EXIT_PROTECTED
 from safelight.cli.output import console, decision_panel, print_json, quiet_runtime
 from safelight.decision import Action, AgeBand, Event
@@ -21,6 +23,7 @@ from safelight.errors import UsageError
 if TYPE_CHECKING:
     from safelight.gates import ClipDecision, ClipProgress, ClipState
     from safelight.guard import Guard
+    from safelight.testing import TestMode
 
 _SAVE_EVERY_S = 5.0
 _KEY = "clips"
@@ -65,10 +68,16 @@ _KEY = "clips"
     type=click.Path(dir_okay=False),
     help="Keep in FILE how far it has come, and go on from there. Deleted at the end.",
 )
+@click.option("--live", is_flag=True, help="Play a file as a camera: at its own pace, with the camera gate.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), metavar="N", help="Of a camera: how long. Default: until Ctrl-C."
+)
+@click.option("--yes", is_flag=True, help="Of a camera: the child agrees to it; asked for otherwise.")
+@PIN_OPTION
 @click.option("--trigger", multiple=True, metavar="KIND=VALUE", help="Test mode; see `safelight check`.")
 @click.option("--list", "lists", multiple=True, metavar="LIST", help="Folder of installed hash lists. May be repeated.")
 @click.option("--trust", multiple=True, metavar="KEY", help="Public key, or .pub file, of the lists' operator.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a range, one a line; then the decision.")
+@store_options
 def watch(
     source: str,
     event: str,
@@ -79,14 +88,24 @@ def watch(
     isolation: str,
     every_frame: bool,
     resume: str | None,
+    live: bool,
+    seconds: float | None,
+    yes: bool,
+    pin_file: Any,
     trigger: tuple[str, ...],
     lists: tuple[str, ...],
     trust: tuple[str, ...],
+    store_path: Path | None,
     as_json: bool,
 ) -> None:
     """Go through SOURCE, a clip or an animated picture, and decide what is shown when. Use - for standard input.
 
-    Every frame is covered: looked at, or within the release rule's bound of the last one that was.
+    Every frame is covered: looked at, or within the release rule's bound of the last one that was. With --json one
+    object a range, and then the decision.
+
+    SOURCE may be a camera, e.g. /dev/video0, or a video file with --live. Then everybody who must agree is asked
+    first, the settings of this device count (`safelight setup`; --event, --age-band, --country and --lang do not), and
+    what is printed is how the gate is, whenever that changes. Nothing is shown or kept.
 
     Exits 0 when all of it is allowed or nudged, 3 when any of it is blurred, held or blocked, 1 when the source could
     not be opened, 2 for wrong usage.
@@ -94,10 +113,24 @@ def watch(
     from safelight.cli.lists import read_trust
     from safelight.guard import Guard
     from safelight.policy import Profile
-    from safelight.testing import parse_triggers
 
     # The command owns its process. Pillow's warnings are about files we turn into states anyway.
     warnings.filterwarnings("ignore", module=r"PIL(\.|\Z)")
+    if live or is_camera(source):
+        watch_camera(
+            source,
+            tier=tier if tier != "auto" else "live",
+            isolation=isolation,
+            seconds=seconds,
+            yes=yes,
+            pin_file=pin_file,
+            store_path=store_path,
+            test_mode=_test_mode(trigger),
+            lists=lists,
+            trust=tuple(read_trust(trust)) if lists else (),
+            as_json=as_json,
+        )
+        return
     if resume is not None and source == "-":
         raise click.UsageError("--resume: got standard input, which cannot be read again; give a file.")
     try:
@@ -105,7 +138,7 @@ def watch(
             Profile(age_band, country=country, languages=lang),
             tier=tier,
             isolation=isolation,
-            test_mode=parse_triggers(trigger) if trigger else None,
+            test_mode=_test_mode(trigger),
             lists=lists,
             trust=read_trust(trust) if lists else (),
             concurrency=1,
@@ -121,6 +154,15 @@ def watch(
         click.echo("Add --country (for example --country GB) for help near you.", err=True)
     if found.action >= Action.BLUR:
         sys.exit(EXIT_PROTECTED)
+
+
+def _test_mode(trigger: tuple[str, ...]) -> TestMode | None:
+    from safelight.testing import parse_triggers
+
+    try:
+        return parse_triggers(trigger) if trigger else None
+    except UsageError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _watch_clip(

@@ -115,7 +115,9 @@ class CameraGate:
         self._state = CameraState.CLOSED
         self._decision: Decision | None = None
         self._consent: Consent | None = None
-        self._counts = Counts()
+        self._counts = Counts()  # these three: of the session that has ended
+        self._delay_ms: tuple[float, float] | None = None
+        self._look_ms: float | None = None
         self._closed = False
 
     # -- open and close -----------------------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ class CameraGate:
             if self._session is not None:
                 raise UsageError("camera: got an open gate, expected one that is not; close it or use a second gate.")
             now_s = self._clock()
-            self._counts = Counts()
+            self._counts, self._delay_ms, self._look_ms = Counts(), None, None
             self._decision = self._guard.check_consent(PURPOSE)
             consent = self._read_consent()
             if consent is None or not consent.given or self._decision.action >= Action.BLUR:
@@ -313,7 +315,13 @@ class CameraGate:
         if session is None:
             decision = self._decision
             return CameraStatus(
-                self._state, decision.reasons if decision else (), decision, self._consent, self._counts
+                state=self._state,
+                reasons=decision.reasons if decision is not None else (),
+                decision=decision,
+                consent=self._consent,
+                counts=self._counts,
+                look_ms=self._look_ms,
+                release_delay_ms=self._delay_ms,
             )
         now_s = self._clock()
         core, pace = session.core, session.pace
@@ -324,7 +332,7 @@ class CameraGate:
             decision=decision,
             consent=self._consent,
             counts=core.counts,
-            look_ms=pace.look_s * 1000.0 if pace.look_s is not None else None,
+            look_ms=_ms(pace.look_s),
             looks_per_second=1.0 / pace.interval_s(now_s),
             release_delay_ms=core.delay_ms,
             temperature_c=pace.temperature_c,
@@ -384,7 +392,8 @@ class CameraGate:
         session, self._session = self._session, None
         self._state = state
         if session is not None:
-            self._counts = session.core.counts
+            self._counts, self._delay_ms = session.core.counts, session.core.delay_ms
+            self._look_ms = _ms(session.pace.look_s)
             self._decision = decision if decision is not None else session.core.decision
             session.stopped = True
             if self.mode == "preview" and state in _FAREWELLS:
@@ -551,3 +560,7 @@ class _Still:
 
     def wipe(self) -> None:
         self._bytes[:] = bytes(len(self._bytes))
+
+
+def _ms(seconds: float | None) -> float | None:
+    return seconds * 1000.0 if seconds is not None else None

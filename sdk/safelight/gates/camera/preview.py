@@ -154,7 +154,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """How a camera gate is now.
+    """How a camera gate is now; of a closed one, how it was at its end.
 
     Attributes:
         state: in one word.
