@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,10 +15,12 @@ from safelight.errors import MediaNotFoundError, SafelightError, UsageError
 from safelight.notices.select import CONTEXTS
 
 if TYPE_CHECKING:
-    pass
+    from safelight.decision import Decision
+    from safelight.guard import Guard
 
 EXIT_PROTECTED = 3
 EXIT_FAILED = 1
+_HEAD_BYTES = 4096
 
 
 @click.command()
@@ -87,7 +90,7 @@ def check(
     trust: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Look at each FILE and decide whether the event may go ahead. Use - for standard input.
+    """Look at each FILE, a picture or a clip, and decide whether the event may go ahead. Use - for standard input.
 
     Exits 0 when everything is allowed or nudged, 3 when anything is blurred, held or blocked, 1 when a
     file could not be opened (3 wins over 1), 2 for wrong usage.
@@ -122,7 +125,7 @@ def check(
             guard.prepare()
         for name in _progress(files, quiet=as_json):
             try:
-                decision = guard.check_image(_source(name), event=event, context=context)
+                decision = _decide(guard, _source(name), event, context)
             except SafelightError as error:
                 failed = True
                 _report_failure(name, error, as_json=as_json)
@@ -138,6 +141,21 @@ def check(
         sys.exit(EXIT_PROTECTED)
     if failed:
         sys.exit(EXIT_FAILED)
+
+
+def _decide(guard: Guard, source: Any, event: str, context: str | None) -> Decision:
+    """About a picture or a clip, whichever it is; when what is shown in a clip is for ``safelight watch``."""
+    from safelight.media.clip import is_clip
+
+    head = b""
+    if isinstance(source, bytes):
+        head = source[:_HEAD_BYTES]
+    else:
+        with suppress(OSError, ValueError), open(source, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    if is_clip(head):
+        return guard.check_clip(source, event=event, context=context)
+    return guard.check_image(source, event=event, context=context)
 
 
 def _source(name: str) -> Any:

@@ -32,6 +32,7 @@ from safelight.cli.serve import serve
 from safelight.cli.setup import setup
 from safelight.cli.takedown import takedown
 from safelight.cli.transparency import transparency
+from safelight.cli.watch import watch
 from safelight.errors import SafelightError, UsageError
 from safelight.process import no_core_dumps
 
@@ -68,6 +69,7 @@ cli.add_command(risk)
 cli.add_command(setup)
 cli.add_command(takedown)
 cli.add_command(transparency)
+cli.add_command(watch)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from safelight.gates.camera.pace import Pace
 from safelight.gates.camera.preview import stand_in
 from safelight.gates.camera.source import SourceError, open_source
 from safelight.media.frame import to_pixels
-from safelight.media.stand_in import stand_in_of
+from safelight.media.stand_in import PLAIN, stand_in_of
 from safelight.store import Store
 from store_world import World
 
@@ -286,10 +286,12 @@ def test_what_is_found_is_covered_and_named(make: Any, sink: Sink, world: World)
     assert status.decision is not None
     assert status.decision.action is Action.BLOCK
     assert sink.previews[-1].decision is status.decision
+    assert sink.previews[-1].stand_in == PLAIN  # what is stopped is not even stood in for
     for _ in range(19):
         world.clock.run(0.1)
         gate.push(frame_of(scene()))
         assert gate.poll().state is CameraState.COVERED
+        assert sink.previews[-1].stand_in == PLAIN
     world.clock.run(0.2)
     gate.push(frame_of(scene()))
     assert gate.poll().state is CameraState.SHOWING

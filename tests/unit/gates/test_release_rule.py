@@ -73,7 +73,7 @@ def test_one_pixel_of_a_large_frame_is_seen() -> None:
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(YUV), st.sampled_from(["full", "limited"]))
 def test_near_in_yuv_is_near_in_rgb(seed: int, format: Any, color_range: Any) -> None:
-    """What docs/camera.md says of colours: within the bound, a tile of 16 x 16 pixels moves by 2.3 bounds at most."""
+    """What docs/camera.md says of colours: within the bound, a tile of 16 x 16 pixels moves by 3.2 bounds at most."""
     random = np.random.default_rng(seed)
     one = random.integers(0, 256, length_bytes(format, 64, 48), dtype=np.uint8)
     other = np.clip(one + random.integers(-3, 4, one.size), 0, 255).astype(np.uint8)
@@ -82,7 +82,7 @@ def test_near_in_yuv_is_near_in_rgb(seed: int, format: Any, color_range: Any) ->
         return
     apart = np.abs(to_pixels(pair[0]).astype(int) - to_pixels(pair[1]).astype(int))
     tiles = apart.reshape(3, 16, 4, 16, 3).mean(axis=(1, 3))
-    assert tiles.max() <= 2.3 * RULE.max_tile_mean + 1  # and a level of rounding
+    assert tiles.max() <= 3.2 * RULE.max_tile_mean + 1  # and a level of rounding
 
 
 @pytest.mark.parametrize("steps", [20, 200, 2000])

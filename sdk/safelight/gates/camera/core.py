@@ -85,7 +85,8 @@ class Core:
     ) -> None:
         self.counts = Counts()
         self.decision: Decision | None = None
-        self.delays_s: list[float] = []
+        self.delay_ms: tuple[float, float] | None = None  # median and 99 of 100
+        self._delays_s: list[float] = []
         self._memory, self._rule, self._timing = memory, rule, timing
         self._stand_ins = stand_ins
         self._look_s = look_s
@@ -102,6 +103,7 @@ class Core:
         self._shows_stand_in = False  # nothing yet
         self._stand_in_s = float("-inf")
         self._last_stand_in = PLAIN
+        self._shows_nothing = False  # what was found is not even stood in for
         self._leaving: Slot | None = None  # the sink is drawing it
 
     # -- what the gate calls ------------------------------------------------------------------------------------------
@@ -172,6 +174,7 @@ class Core:
             self._verdict = CameraState.COULD_NOT_TELL
         else:
             self._verdict = CameraState.COVERED
+            self._shows_nothing = decision.action >= Action.BLOCK
             self._covered_until_s = now_s + self._timing.hysteresis_s
         shown = self._cover(job.frame, job.sequence, job.captured_s, now_s, decision, at_once=True)
         self._leave(job, shown)
@@ -260,9 +263,10 @@ class Core:
         fresh = self._shows_stand_in and now_s - self._stand_in_s < self._timing.stand_in_every_s
         if fresh and not at_once:
             return None
-        if not fresh:
+        if not fresh or at_once:
             self._stand_in_s = now_s
-            self._last_stand_in = stand_in(frame) if frame is not None else PLAIN
+            plain = frame is None or (self._shows_nothing and self.state(now_s) is CameraState.COVERED)
+            self._last_stand_in = PLAIN if plain or frame is None else stand_in(frame)
         self._shows_stand_in = True
         size = upright_size(frame) if frame is not None else (GRID, GRID)
         return Preview(None, self._last_stand_in, *size, self.state(now_s), sequence, captured_s, now_s, decision)
@@ -281,12 +285,18 @@ class Core:
         self._inferred = None
 
     def _add_delay(self, delay_s: float) -> None:
-        self.delays_s.append(delay_s)
-        if len(self.delays_s) > _DELAYS:
-            del self.delays_s[0]
+        self._delays_s.append(delay_s)
+        if len(self._delays_s) > _DELAYS:
+            del self._delays_s[0]
+        if self.delay_ms is None or self.counts.released % _SORTED_EVERY == 0:
+            ordered = sorted(self._delays_s)
+            low, high = (ordered[int(share * (len(ordered) - 1))] * 1000.0 for share in _PERCENTILES)
+            self.delay_ms = low, high
 
 
 _DELAYS: Final = 512
+_SORTED_EVERY: Final = 16
+_PERCENTILES: Final = (0.5, 0.99)
 
 
 def could_not_tell(decision: Decision) -> bool:

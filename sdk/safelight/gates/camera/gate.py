@@ -36,7 +36,6 @@ _CONSENT_EVERY_S: Final = 0.5
 _FAREWELLS: Final = frozenset({CameraState.NO_CONSENT, CameraState.SOURCE_LOST, CameraState.CLOSED})
 _HEARTBEAT_S: Final = 0.25
 _JOIN_S: Final = 2.0
-_PERCENTILES: Final = (0.5, 0.99)
 
 
 class CameraGate:
@@ -116,7 +115,9 @@ class CameraGate:
         self._state = CameraState.CLOSED
         self._decision: Decision | None = None
         self._consent: Consent | None = None
-        self._counts = Counts()
+        self._counts = Counts()  # these three: of the session that has ended
+        self._delay_ms: tuple[float, float] | None = None
+        self._look_ms: float | None = None
         self._closed = False
 
     # -- open and close -----------------------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ class CameraGate:
             if self._session is not None:
                 raise UsageError("camera: got an open gate, expected one that is not; close it or use a second gate.")
             now_s = self._clock()
-            self._counts = Counts()
+            self._counts, self._delay_ms, self._look_ms = Counts(), None, None
             self._decision = self._guard.check_consent(PURPOSE)
             consent = self._read_consent()
             if consent is None or not consent.given or self._decision.action >= Action.BLUR:
@@ -314,21 +315,26 @@ class CameraGate:
         if session is None:
             decision = self._decision
             return CameraStatus(
-                self._state, decision.reasons if decision else (), decision, self._consent, self._counts
+                state=self._state,
+                reasons=decision.reasons if decision is not None else (),
+                decision=decision,
+                consent=self._consent,
+                counts=self._counts,
+                look_ms=self._look_ms,
+                release_delay_ms=self._delay_ms,
             )
         now_s = self._clock()
         core, pace = session.core, session.pace
         decision = core.decision
-        delays = sorted(core.delays_s)
         return CameraStatus(
             state=core.state(now_s),
             reasons=decision.reasons if decision is not None else (),
             decision=decision,
             consent=self._consent,
             counts=core.counts,
-            look_ms=pace.look_s * 1000.0 if pace.look_s is not None else None,
+            look_ms=_ms(pace.look_s),
             looks_per_second=1.0 / pace.interval_s(now_s),
-            release_delay_ms=_percentiles_ms(delays) if delays else None,
+            release_delay_ms=core.delay_ms,
             temperature_c=pace.temperature_c,
         )
 
@@ -386,7 +392,8 @@ class CameraGate:
         session, self._session = self._session, None
         self._state = state
         if session is not None:
-            self._counts = session.core.counts
+            self._counts, self._delay_ms = session.core.counts, session.core.delay_ms
+            self._look_ms = _ms(session.pace.look_s)
             self._decision = decision if decision is not None else session.core.decision
             session.stopped = True
             if self.mode == "preview" and state in _FAREWELLS:
@@ -555,6 +562,5 @@ class _Still:
         self._bytes[:] = bytes(len(self._bytes))
 
 
-def _percentiles_ms(sorted_s: list[float]) -> tuple[float, float]:
-    low, high = (sorted_s[min(len(sorted_s) - 1, int(share * len(sorted_s)))] * 1000.0 for share in _PERCENTILES)
-    return low, high
+def _ms(seconds: float | None) -> float | None:
+    return seconds * 1000.0 if seconds is not None else None

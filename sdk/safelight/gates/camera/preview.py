@@ -53,7 +53,8 @@ class Preview:
         frame: the released frame, as it came; ``None`` in a stand-in. Its memory is the gate's and is overwritten when
             the sink returns: draw or encode it there.
         stand_in: 8 x 8 cells made of at most 134 bits of the frame (:class:`~safelight.media.stand_in.StandIn`), to be
-            stretched over the frame's place; ``None`` beside a frame.
+            stretched over the frame's place; plain grey while something is covered that was stopped (``BLOCK``);
+            ``None`` beside a frame.
         width, height: of the upright frame, pixels.
         state: of the gate. The last preview of a gate that stops is grey, with the state that it stops in.
         sequence: number of the frame among all that were pushed, from 0.
@@ -153,7 +154,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """How a camera gate is now.
+    """How a camera gate is now; of a closed one, how it was at its end.
 
     Attributes:
         state: in one word.
@@ -163,8 +164,8 @@ class CameraStatus:
         counts: of frames.
         look_ms: running mean of a look; ``None`` before the first.
         looks_per_second: how many there may be at most now, by what looks cost and by heat.
-        release_delay_ms: from the push of a released frame to the sink, of the last 512: median and 99 of 100; ``None``
-            before the first.
+        release_delay_ms: from the push of a released frame to the sink: median and 99 of 100, over the last 512 and up
+            to 16 frames old; ``None`` before the first.
         temperature_c: of the hottest zone, where it is known.
     """
 
