@@ -14,6 +14,7 @@ from datetime import date
 from typing import TextIO
 
 from PIL import Image as PilImage
+from PIL import UnidentifiedImageError
 from safelight import Action, Guard
 from safelight.errors import SafelightError
 from safelight.gates import Delivery, SecondChoice
@@ -21,6 +22,7 @@ from safelight.notices import load_builtin
 from safelight.notices.render import render_text
 
 _COLUMNS = 32
+_CLIP = "a clip"
 
 
 @dataclass
@@ -57,7 +59,7 @@ class Screen:
         if delivery.text is not None:
             self.say(f"{who}: {delivery.text}")
         elif delivery.picture is not None:
-            self.say(f"{who}: a picture of {_size(delivery.picture)}")
+            self.say(f"{who}: {_kind(delivery.picture)}")
             self._picture(delivery.picture)
         elif delivery.stand_in is not None:
             self.say(f"{who}: hidden{self._offer(delivery)}")
@@ -133,7 +135,7 @@ class Screen:
         elif isinstance(content, str):
             self.say(content)
         else:
-            self.say(f"a picture of {_size(content)}")
+            self.say(_kind(content))
             self._picture(content)
         return None
 
@@ -165,7 +167,7 @@ class Screen:
             self.say(f"  help: {service.service} {service.phone or service.web_url or ''}")
 
     def _picture(self, content: bytes) -> None:
-        if not self._draw:
+        if not self._draw or _kind(content) == _CLIP:
             return
         with PilImage.open(io.BytesIO(content)) as opened:
             small = opened.convert("RGB")
@@ -181,6 +183,9 @@ class Screen:
             self.say(line + "\x1b[0m")
 
 
-def _size(content: bytes) -> str:
-    with PilImage.open(io.BytesIO(content)) as opened:
-        return f"{opened.width} × {opened.height}"
+def _kind(content: bytes) -> str:
+    try:
+        with PilImage.open(io.BytesIO(content)) as opened:
+            return f"a picture of {opened.width} × {opened.height}"
+    except UnidentifiedImageError:
+        return _CLIP

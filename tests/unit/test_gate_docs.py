@@ -33,6 +33,7 @@ def test_the_examples_run(root: Path) -> None:
 
 def test_the_tour_runs_from_top_to_bottom(root: Path) -> None:
     pytest.importorskip("zxingcpp")
+    pytest.importorskip("requests")
     said = _output(root, "\n".join(_blocks(root / "docs/tour.md"))).splitlines()
     wanted = [
         "ALLOW ()",

@@ -391,6 +391,30 @@ def test_what_was_not_allowed_is_looked_at_every_time() -> None:
             assert detector.looked == before + 2
 
 
+# -- clips ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_clip_is_looked_at_frame_by_frame_and_has_the_plain_stand_in() -> None:
+    pytest.importorskip("av")
+    pytest.importorskip("zxingcpp")
+    from clip_world import calm_guard, encode, marked, moving
+
+    frames = moving(12)
+    benign = encode(frames)
+    frames[7] = marked(frames[7])
+    one_bad = encode(frames)
+    for band, action in (("10_12", Action.HOLD), ("13_15", Action.BLUR)):
+        with calm_guard(band) as guard:
+            gate = ReceiveGate(guard)
+            assert gate.receive(benign).picture == benign
+            received = gate.receive(one_bad)
+            assert (received.action, received.picture, received.stand_in) == (action, None, PLAIN)
+            assert gate.save(one_bad).action is Action.BLOCK
+            if action is Action.BLUR:
+                assert received.ask_to_look().look() == one_bad
+            assert gate.view(one_bad[: len(one_bad) // 2]).picture is None
+
+
 # -- threads, asyncio, misuse -----------------------------------------------------------------------------------------
 
 

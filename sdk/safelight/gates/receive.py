@@ -1,4 +1,4 @@
-"""Received pictures: looked at before anybody sees them, shown as far as the decision allows, and no further.
+"""Received pictures and clips: looked at before anybody sees them, shown as far as the decision allows, no further.
 
     received = gate.receive(content)      content is read once; what is checked is what is handed on
          │
@@ -34,6 +34,7 @@ from safelight.errors import (
 )
 from safelight.gates._choice import Offer, SecondChoice, offers_to_look
 from safelight.media import NotJudged, read_content
+from safelight.media.clip import is_clip
 from safelight.media.stand_in import PLAIN, StandIn, make_stand_in
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ _KNOWN_MATCH: Final = "KNOWN_MATCH"
 _LOOKING: Final = frozenset({Event.RECEIVE, Event.VIEW})
 _CHUNK_BYTES: Final = 1 << 20
 _MAX_HANDLE: Final = 256
+_HEAD_BYTES: Final = 4096  # enough to know a clip by
 
 
 Also = Callable[[], "Decision | None"]
@@ -75,7 +77,8 @@ class Received:
         decision: of the guard. Show its notice whenever there is one.
         picture: the bytes that were checked, where the decision is ``ALLOW`` or ``NUDGE``, or a hold of exactly this
             content was released; else ``None``.
-        stand_in: shown in the picture's place at ``BLUR`` and ``HOLD``; ``None`` at ``BLOCK``, which shows nothing.
+        stand_in: shown in the picture's place at ``BLUR`` and ``HOLD``, a clip's is plain; ``None`` at ``BLOCK``, which
+            shows nothing.
         hold: what keeps it back, for ``HOLD`` and ``BLOCK`` with a store; else ``None``.
         hold_problem: why there is no hold where there should be one: a :class:`~safelight.store.StoreState`,
             ``TOO_LARGE``, or ``NO_STORE`` for a guard without one. The picture stays back all the same; where the host
@@ -203,7 +206,7 @@ class ReceiveGate:
         self._lock = threading.Lock()
 
     def receive(self, source: Source, *, handle: str = "", context: str | None = None) -> Received:
-        """A picture has arrived: what may be shown of it?
+        """A picture or a clip has arrived: what may be shown of it? Its content says which of the two it is.
 
         Args:
             source: a path, ``bytes``, or a binary stream, which is read to its end (at most
@@ -302,9 +305,11 @@ class ReceiveGate:
                         self._allowed.move_to_end(key)
                         return decision
                     del self._allowed[key]
-        decision = guard.check_image(
-            content.data if content.data is not None else content.source, event=event, context=context
-        )
+        source = content.data if content.data is not None else content.source
+        if content.data is not None and is_clip(content.data[:_HEAD_BYTES]):
+            decision = guard.check_clip(source, event=event, context=context)
+        else:
+            decision = guard.check_image(source, event=event, context=context)
         if decision.action is Action.ALLOW and content.data is not None and self._remember and self._remember_s:
             with self._lock:
                 self._allowed[key] = (self._clock(), rules, profile, decision)
