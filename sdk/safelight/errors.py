@@ -192,6 +192,42 @@ class ExchangeAnswerError(ExchangeError):
     """The service answered something else than it should; the answer was not used, not even in part."""
 
 
+class UploadError(SafelightError):
+    """A request's body was not sent or handed on. ``reason`` is the id that an answer carries; no byte went further."""
+
+    reason = "UPLOAD_FAILED"
+
+
+class UploadMalformedError(UploadError):
+    """A body is not what it says it is: cut short, two readings are possible, or it does not follow its format."""
+
+    reason = "UPLOAD_MALFORMED"
+
+
+class UploadTooLargeError(UploadError):
+    """A body, or what it unfolds into, is larger than the limit."""
+
+    reason = "UPLOAD_TOO_LARGE"
+
+
+class UploadEncodingError(UploadError):
+    """A body is packed in a way that nobody here unpacks."""
+
+    reason = "UPLOAD_ENCODING"
+
+
+class UploadTimeoutError(UploadError):
+    """A body came too slowly, or a check took too long."""
+
+    reason = "UPLOAD_TIMED_OUT"
+
+
+class UploadBusyError(UploadError):
+    """There is no room for a body now: other bodies wait, or the disk is full. Try again later."""
+
+    reason = "UPLOAD_BUSY"
+
+
 class NativeError(SafelightError, RuntimeError):
     """The native core returned a status that has no more specific exception."""
 

@@ -52,11 +52,13 @@ if TYPE_CHECKING:
     from safelight.lookup import LookupList, QueryChecker, SiteChecker
     from safelight.media import Image, ImageSource
     from safelight.media.clip import ClipSource
+    from safelight.media.content import ContentKind
     from safelight.reporting import HashRecord, Outbox
     from safelight.reporting.reporter import Reporter
     from safelight.signing import OperatorKey
     from safelight.store import Appeal, Hold, Holds, PendingChange, Store
     from safelight.testing import TestMode
+    from safelight.uploads import UploadRules
 
 _log = logging.getLogger("safelight")
 
@@ -433,6 +435,68 @@ class Guard:
     ) -> Decision:
         """:meth:`check_clip` for asyncio: runs in one of the guard's own threads."""
         return await self._in_thread(lambda: self.check_clip(source, event=event, context=context))
+
+    def before_upload(
+        self, file: ImageSource, *, event: Event | str = Event.UPLOAD, rules: UploadRules | None = None
+    ) -> Decision:
+        """Decide about a file that is about to be uploaded, whatever it calls itself: its content says what it is.
+
+        Pictures and clips are looked at; text passes, after the pictures written out in it (base64, ``data:``) were
+        looked at; what nobody can look into is held, unless ``rules`` list it. The file itself is not kept: who
+        uploads it must send what was looked at, as :class:`safelight.gates.UploadGate` does.
+
+        Args:
+            file: a path, bytes, a seekable binary file object (its position is put back), or a picture in memory as
+                for :meth:`check_image`.
+            event: what is about to happen.
+            rules: what becomes of documents; see :class:`safelight.uploads.UploadRules`.
+
+        Raises:
+            MediaNotFoundError: the file is not there or cannot be read.
+            UnsupportedInputError: the source is of another type, or cannot be read twice.
+            UsageError: an unknown event.
+            ClosedError: after :meth:`close`.
+
+        Example:
+            >>> from safelight import Guard, Profile
+            >>> with Guard(Profile("10_12"), detectors=()) as guard:
+            ...     guard.before_upload(b"my essay about frogs").reasons
+            ('NOT_A_PICTURE',)
+        """
+        return self.look_at_upload(file, event=event, rules=rules)[1]
+
+    def look_at_upload(
+        self, file: ImageSource, *, event: Event | str = Event.UPLOAD, rules: UploadRules | None = None
+    ) -> tuple[ContentKind, Decision]:
+        """:meth:`before_upload`, with what the content turned out to be."""
+        from safelight.media.content import ContentKind
+        from safelight.uploads import GuardLooks, UploadRules, decide_document, open_document
+
+        word = _event(event)
+        self._require_open()
+        if not isinstance(file, (str, os.PathLike, bytes, bytearray, memoryview)) and not hasattr(file, "read"):
+            return ContentKind.PICTURE, self.check_image(file, event=word)
+        looks = GuardLooks(
+            check_image=self.check_image,
+            check_clip=self.check_clip,
+            cannot_tell=lambda state, event: self._decide((Finding(FindingKind.MEDIA, state),), event, started),
+            passes=lambda reason, event: self._pass(event, started, reason),
+            limits=self.limits,
+            event=word,
+        )
+        started = time.perf_counter()
+        stream, close = open_document(file)
+        try:
+            return decide_document(stream, looks, rules if rules is not None else UploadRules())
+        finally:
+            close()
+
+    def redress(self) -> Redress:
+        """Who to turn to when "this is wrong" gets no for an answer; shown beside every refusal.
+
+        Works after :meth:`close` too: help is never blocked.
+        """
+        return self._redress()
 
     def check_query(self, text: str) -> Decision:
         """Decide about what somebody is about to search for.
@@ -827,6 +891,22 @@ class Guard:
             reasons=reasons,
             notice=notice,
             record=record,
+            test_mode=self.test_mode,
+            elapsed_ms=elapsed_ms,
+        )
+
+    def _pass(self, event: Event, started: float, reason: str) -> Decision:
+        """Allow what cannot be a picture: there is nothing that a detector could be asked."""
+        self._count("action.allow")
+        _log.debug("%s ALLOW %s", event.value, reason)
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        return Decision(
+            action=Action.ALLOW,
+            event=event,
+            age_band=self.profile.band,
+            findings=(),
+            reasons=(reason,),
+            notice=None,
             test_mode=self.test_mode,
             elapsed_ms=elapsed_ms,
         )

@@ -20,6 +20,13 @@ _HOME: dict[str, str] = {
     "Received": "receive",
     "ReleaseRule": "release",
     "SecondChoice": "_choice",
+    "UploadGate": "upload",
+    "UploadLimits": "upload",
+    "UploadMiddleware": "upload",
+    "UploadRefusedError": "upload",
+    "UploadRules": "upload",
+    "UploadVerdict": "upload",
+    "UploadedPart": "upload",
 }
 
 __all__ = list(_HOME)
