@@ -202,6 +202,20 @@ def is_two_files(data: bytes) -> bool:
     return bool(rest) and (kind_of_head(rest) is not None or _CONTROLS.search(rest) is not None)
 
 
+def ends_as_archive(stream: BinaryIO) -> bool:
+    """Whether a file of any size ends as a ZIP does, whatever it begins as."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _ZIP_TAIL_BYTES))
+    tail = stream.read(_ZIP_TAIL_BYTES)
+    at = tail.rfind(_ZIP_END)
+    while at >= 0:
+        # Its last number is the length of the comment behind it.
+        if len(tail) - at >= 22 and int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail) - at - 22:
+            return True
+        at = tail.rfind(_ZIP_END, 0, at)
+    return False
+
+
 def _ends_as_zip(data: bytes) -> bool:
     # Unpackers look for the directory from the end.
     start = max(0, len(data) - _ZIP_TAIL_BYTES)
