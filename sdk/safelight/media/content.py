@@ -35,6 +35,7 @@ _MP3_FRAME: Final = re.compile(rb"\xff[\xfa\xfb\xf2\xf3]")
 _FONTS: Final = (b"\0\1\0\0\0", b"OTTO", b"true", b"ttcf", b"wOFF", b"wOF2")
 # Everything below the space that a text does not use. Escape is left out: terminal logs have it.
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+_TEXT_BYTES: Final = bytes(code for code in range(256) if not _CONTROLS.match(bytes((code,))))
 
 # Text that draws, or that other programs turn into a picture.
 _DRAWN: Final = re.compile(
@@ -125,9 +126,9 @@ def _text(stream: BinaryIO, size: int) -> ContentKind:
     first = True
     while True:
         window = stream.read(_WINDOW_BYTES)
-        if _CONTROLS.search(window):
+        if window.translate(None, _TEXT_BYTES):
             return ContentKind.UNKNOWN
-        if is_utf8:
+        if is_utf8 and not (window.isascii() and window and decoder.getstate()[0] == b""):
             try:
                 decoder.decode(window, final=not window)
             except UnicodeDecodeError:
