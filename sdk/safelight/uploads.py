@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final, Protocol, cast
 from safelight.decision import Action, Decision, Event, FindingKind, State
 from safelight.errors import MediaNotFoundError, UnsupportedInputError, UsageError
 from safelight.media import Limits, NotJudged
-from safelight.media.content import ContentKind, content_kind, is_two_files
+from safelight.media.content import ContentKind, content_kind, ends_as_archive, is_two_files
 from safelight.media.embedded import embedded_media
 
 #: Kinds that an operator may let pass although they could not be looked at.
@@ -98,7 +98,10 @@ def _decide(stream: BinaryIO, kind: ContentKind, looks: Looks, rules: UploadRule
         return looks.passes(NOT_A_PICTURE)
     if kind is ContentKind.CLIP:
         stream.seek(0)
-        return looks.clip(stream)
+        decision = looks.clip(stream)
+        if decision.action < Action.HOLD and ends_as_archive(stream):
+            decision = highest([decision, looks.cannot_tell(State.NO_DECODER)])
+        return decision
     if kind is ContentKind.TEXT:
         if rules.hold_text:
             return looks.cannot_tell(State.NOT_MEDIA)
@@ -202,7 +205,7 @@ class GuardLooks:
 
     Args:
         check_image: of the guard.
-        check_clip: of the guard, or ``None`` when it has none: then a clip is ``NO_DECODER``.
+        check_clip: of the guard.
         cannot_tell: decides about a media state.
         passes: allows for a reason.
         limits: of the guard.
@@ -213,7 +216,7 @@ class GuardLooks:
         self,
         *,
         check_image: Callable[..., Decision],
-        check_clip: Callable[..., Any] | None,
+        check_clip: Callable[..., Decision],
         cannot_tell: Callable[[State, Event], Decision],
         passes: Callable[[str, Event], Decision],
         limits: Limits,
@@ -228,13 +231,8 @@ class GuardLooks:
         return self._check_image(data, event=self._event)
 
     def clip(self, stream: BinaryIO) -> Decision:
-        """See ``Guard.check_clip``."""
-        if self._check_clip is None:
-            return self.cannot_tell(State.NO_DECODER)
-        decision = self._check_clip(stream, event=self._event)
-        if not isinstance(decision, Decision):
-            decision = getattr(decision, "decision", None)
-        return decision if isinstance(decision, Decision) else self.cannot_tell(State.DETECTOR_FAILED)
+        """See :meth:`safelight.Guard.check_clip`."""
+        return self._check_clip(stream, event=self._event)
 
     def cannot_tell(self, state: State) -> Decision:
         """A decision about a finding of kind ``media`` in this state."""

@@ -256,3 +256,34 @@ def test_events_that_go_out() -> None:
         for wrong in ("receive", "nothing"):
             with pytest.raises(UsageError):
                 UploadGate(guard, event=wrong)
+
+
+def test_clips_are_looked_at_and_a_marked_frame_is_found() -> None:
+    pytest.importorskip("av")
+    from clip_world import calm_guard, encode, marked, moving
+
+    frames = list(moving(12))
+    good = encode(frames)
+    bad = encode([marked(pixels) if number == 7 else pixels for number, pixels in enumerate(frames)])
+    with calm_guard() as guard, UploadGate(guard) as upload_gate:
+        verdict = upload_gate.check([good, bad, good + archive(picture()), b"text", good[: len(good) // 2]])
+        assert [part.kind.value for part in verdict.parts] == ["clip", "clip", "clip", "text", "clip"]
+        assert [part.decision.action.name for part in verdict.parts] == ["ALLOW", "BLOCK", "HOLD", "ALLOW", "HOLD"]
+
+
+def test_one_marked_picture_among_ten_good_ones() -> None:
+    pytest.importorskip("zxingcpp")
+    from clip_world import calm_guard, marked, moving
+    from PIL import Image as PilImage
+
+    def coded(pixels: object) -> bytes:
+        buffer = io.BytesIO()
+        PilImage.fromarray(pixels).save(buffer, "JPEG", quality=90)  # type: ignore[arg-type]
+        return buffer.getvalue()
+
+    frames = list(moving(11))
+    files = [coded(marked(pixels) if number == 4 else pixels) for number, pixels in enumerate(frames)]
+    with calm_guard() as guard, UploadGate(guard) as upload_gate:
+        verdict = upload_gate.check(files)
+    assert [part.index for part in verdict.parts if part.decision.action >= Action.BLUR] == [4]
+    assert verdict.decision is not None and verdict.decision.test_mode

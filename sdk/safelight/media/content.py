@@ -35,6 +35,7 @@ _MP3_FRAME: Final = re.compile(rb"\xff[\xfa\xfb\xf2\xf3]")
 _FONTS: Final = (b"\0\1\0\0\0", b"OTTO", b"true", b"ttcf", b"wOFF", b"wOF2")
 # Everything below the space that a text does not use. Escape is left out: terminal logs have it.
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+_TEXT_BYTES: Final = bytes(code for code in range(256) if not _CONTROLS.match(bytes((code,))))
 
 # Text that draws, or that other programs turn into a picture.
 _DRAWN: Final = re.compile(
@@ -125,9 +126,9 @@ def _text(stream: BinaryIO, size: int) -> ContentKind:
     first = True
     while True:
         window = stream.read(_WINDOW_BYTES)
-        if _CONTROLS.search(window):
+        if window.translate(None, _TEXT_BYTES):
             return ContentKind.UNKNOWN
-        if is_utf8:
+        if is_utf8 and not (window.isascii() and window and decoder.getstate()[0] == b""):
             try:
                 decoder.decode(window, final=not window)
             except UnicodeDecodeError:
@@ -200,6 +201,20 @@ def is_two_files(data: bytes) -> bool:
         return False
     rest = data[end:].strip(_PADDING)
     return bool(rest) and (kind_of_head(rest) is not None or _CONTROLS.search(rest) is not None)
+
+
+def ends_as_archive(stream: BinaryIO) -> bool:
+    """Whether a file of any size ends as a ZIP does, whatever it begins as."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _ZIP_TAIL_BYTES))
+    tail = stream.read(_ZIP_TAIL_BYTES)
+    at = tail.rfind(_ZIP_END)
+    while at >= 0:
+        # Its last number is the length of the comment behind it.
+        if len(tail) - at >= 22 and int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail) - at - 22:
+            return True
+        at = tail.rfind(_ZIP_END, 0, at)
+    return False
 
 
 def _ends_as_zip(data: bytes) -> bool:

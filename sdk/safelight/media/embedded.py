@@ -49,21 +49,16 @@ _WEAK: Final = (
 
 # The same as plain strings, to be looked for first: each is in everything that the pattern finds.
 _STRONG_HINTS: Final = (b"/9j/", b"iVBORw0KGg", b"R0lGODdh", b"R0lGODlh", b"XRUJQ", b"Z0eXB", b"GkXfo")
-_WEAK_HINTS: Final = tuple(text.encode() for text in _WEAK)
-_ALPHABET: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
+_WEAK_HINTS: Final = tuple(b" " + text.encode() for text in _WEAK)
+_RUNS_MARKED: Final = bytes(
+    code if code in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_" else 32 for code in range(256)
+)
 _SPACES: Final = b" \t\r\n"
-# In other notations than base64: nobody looks, so nobody can tell. In lower case.
+# In other notations than base64: nobody looks, so nobody can tell. In lower case, by what must be there as well.
 _OTHER_NOTATIONS: Final = (
-    b"ffd8ffe",
-    b"ffd8ffdb",
-    b"89504e470d0a1a0a",
-    b"474946383761",
-    b"474946383961",
-    b"%ff%d8%ff",
-    b"%89png%0d%0a",
-    b"data:image/svg",
-    b"data:video/",
-    b"data:text/html",
+    (b"", (b"ffd8ffe", b"ffd8ffdb", b"89504e470d0a1a0a", b"4749463837", b"4749463839")),
+    (b"%", (b"%ff%d8%ff", b"%89png%0d%0a")),
+    (b"data:", (b"data:image/svg", b"data:video/", b"data:text/html")),
 )
 
 _BETWEEN: Final = r"(?:\s|\\+[rnt])*"
@@ -118,7 +113,7 @@ def embedded_media(text: BinaryIO, *, max_bytes: int, max_count: int) -> Iterato
         more = text.read(_WINDOW_BYTES)
         window += more
         lower = window.lower()
-        if any(hint in lower for hint in _OTHER_NOTATIONS):
+        if any(any(hint in lower for hint in hints) for also, hints in _OTHER_NOTATIONS if also in lower):
             yield NotJudged(State.NO_DECODER, "picture_in_text")
             return
         # What begins in the last bytes is found in the next window, whole.
@@ -170,13 +165,11 @@ def _may_hold(window: bytes) -> bool:
     dense = dense.translate(None, _SPACES + b"\\")
     if any(hint in dense for hint in _STRONG_HINTS):
         return True
-    for hint in _WEAK_HINTS:
-        at = plain.find(hint)
-        while at >= 0:
-            if at == 0 or plain[at - 1] not in _ALPHABET:
-                return True
-            at = plain.find(hint, at + 1)
-    return False
+    # Only where a run begins, which most texts have few of that begin like this: one mark before each.
+    plain = plain.translate(_RUNS_MARKED)
+    if not plain.startswith(b" "):
+        plain = b" " + plain
+    return any(hint in plain for hint in _WEAK_HINTS)
 
 
 def _is_media(head: bytes) -> bool:

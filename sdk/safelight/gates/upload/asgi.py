@@ -136,43 +136,42 @@ class UploadMiddleware:
         reader = self.gate.open_body(
             content_type=_text(headers.get(b"content-type")), content_encoding=_text(headers.get(b"content-encoding"))
         )
-        loop = asyncio.get_running_loop()
-        handed_over = False
-        working: asyncio.Future[Any] | None = None
+        working: asyncio.Future[tuple[CheckedBody, UploadVerdict]] | None = None
         try:
-            received = await self._take_in(first, receive, reader)
+            received, rest = await self._take_in(first, receive, reader)
             if declared is not None and received != declared:
                 raise UploadMalformedError("body: got another length than announced, expected the same; send it again.")
-            working = loop.run_in_executor(self.gate.reader_pool, reader.finish)
-            checked: CheckedBody = await working
-            handed_over = True
-        finally:
-            if not handed_over:
-                _close_after(working, reader)
-        try:
-            looking = loop.run_in_executor(self.gate.verdict_pool, self.gate.check_body, checked)
+            loop = asyncio.get_running_loop()
+            working = loop.run_in_executor(self.gate.verdict_pool, self._decide, reader, rest)
+            late = False
             try:
-                verdict = await asyncio.wait_for(asyncio.shield(looking), self.gate.limits.check_timeout_s)
-            except (asyncio.TimeoutError, asyncio.CancelledError) as stopped:
-                # The check may still read it: closed when it is through.
-                looking.add_done_callback(partial(_close_checked, checked))
-                if isinstance(stopped, asyncio.CancelledError):
+                checked, verdict = await asyncio.wait_for(asyncio.shield(working), self.gate.limits.check_timeout_s)
+            except asyncio.TimeoutError:
+                late = not working.done()
+                if not late:
                     raise
-                verdict = None
-            if verdict is None:
+            if late:
                 raise UploadTimeoutError("body: got no verdict in time, expected one; send fewer or smaller files.")
-            if verdict.refused:
-                raise UploadRefusedError(verdict)
-        except UploadTimeoutError:
-            raise
-        except asyncio.CancelledError:
-            raise
         except BaseException:
-            checked.close()
+            if working is None or working.done():
+                reader.close()
+            else:
+                # The thread may still read it: closed when it is through.
+                working.add_done_callback(partial(_close_after, reader))
             raise
+        if verdict.refused:
+            checked.close()
+            raise UploadRefusedError(verdict)
         return checked, verdict
 
-    async def _take_in(self, first: Message, receive: Receive, reader: BodyReader) -> int:
+    def _decide(self, reader: BodyReader, rest: bytes) -> tuple[CheckedBody, UploadVerdict]:
+        """In a thread: the last bytes, and the verdict."""
+        reader.feed(rest)
+        checked = reader.finish()
+        return checked, self.gate.check_body(checked)
+
+    async def _take_in(self, first: Message, receive: Receive, reader: BodyReader) -> tuple[int, bytes]:
+        """Feed what comes; how many bytes came, and the last of them, not yet fed."""
         limits = self.gate.limits
         loop = asyncio.get_running_loop()
         ends = time.monotonic() + limits.body_timeout_s
@@ -186,8 +185,10 @@ class UploadMiddleware:
                 waiting += len(piece)
                 received += len(piece)
             more = message.get("more_body", False)
+            if not more:
+                return received, b"".join(batch)
             # A body that will be refused for its size is not read to its end.
-            if waiting and (waiting >= _BATCH_BYTES or not more or received > limits.max_body_bytes):
+            if waiting and (waiting >= _BATCH_BYTES or received > limits.max_body_bytes):
                 data = batch[0] if len(batch) == 1 else b"".join(batch)
                 batch, waiting = [], 0
                 feeding = loop.run_in_executor(self.gate.reader_pool, reader.feed, data)
@@ -196,8 +197,6 @@ class UploadMiddleware:
                 except asyncio.CancelledError:
                     await asyncio.wait([feeding])
                     raise
-            if not more:
-                return received
             left_s = ends - time.monotonic()
             message = await self._next(receive, min(limits.idle_timeout_s, left_s))
 
@@ -333,14 +332,7 @@ def _replay(messages: list[Message], receive: Receive) -> Receive:
     return replay
 
 
-def _close_checked(checked: CheckedBody, looking: asyncio.Future[Any]) -> None:
-    if not looking.cancelled():
-        looking.exception()  # nobody waits for it any more
-    checked.close()
-
-
-def _close_after(working: asyncio.Future[Any] | None, reader: BodyReader) -> None:
-    if working is None or working.done():
-        reader.close()
-    else:
-        working.add_done_callback(lambda _: reader.close())
+def _close_after(reader: BodyReader, working: asyncio.Future[Any]) -> None:
+    if not working.cancelled():
+        working.exception()  # nobody waits for it any more
+    reader.close()

@@ -54,7 +54,7 @@ class BodyReader:
         self._received = self._unpacked = 0
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes.
+        """Take the next bytes, if any.
 
         Raises:
             UploadTooLargeError, UploadMalformedError, UploadBusyError: nothing of it goes further.
