@@ -19,7 +19,7 @@ import pytest
 from safelight import Action, ClosedError, Event, Frame, Guard, MediaNotFoundError, Profile, State, UsageError
 from safelight.errors import StoreError, UnsupportedInputError
 from safelight.serve import Client, ServeError, ServeLimits, Service, SocketAnchor
-from safelight.serve._content import ContentError, copy_content
+from safelight.serve._content import ContentError, Memory, copy_content
 from safelight.testing import TestMode, nudity
 from serve_world import Calm, Raw, Waiting, folder, limits, memfd, serving, until
 
@@ -212,6 +212,8 @@ def test_a_full_queue_is_busy_and_a_client_with_nothing_waiting_still_has_a_plac
             with Raw(path) as greedy, Raw(path) as modest:
                 for number in range(4):
                     greedy.request({"type": "check_image", "event": "view"}, _png(), id=10 + number)
+                    if number == 0:
+                        waiting.began.acquire()
                 id, action, busy = greedy.read()
                 assert (id, action) == (13, Action.HOLD)
                 assert busy["error"]["type"] == "BUSY" and busy["error"]["retry_after_ms"] >= 10
@@ -381,7 +383,7 @@ def test_a_file_of_a_user_space_file_system_is_not_waited_for(monkeypatch: pytes
     monkeypatch.setattr(_content, "_file_system", lambda fd: 0x65735546)
     fd = os.open(portrait, os.O_RDONLY)
     with pytest.raises(ContentError, match="user-space"):
-        copy_content(fd, max_bytes=1 << 20)
+        copy_content(fd, max_bytes=1 << 20, memory=Memory())
     os.close(fd)
     with serving() as (_, path), Client(path) as client:  # which then reads it itself, and sends the bytes
         assert client.check_image(portrait).action is Action.ALLOW

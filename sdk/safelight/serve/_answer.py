@@ -17,7 +17,7 @@ from safelight.decision import Action, Decision, Event, State, help_dict
 from safelight.errors import ClosedError, SafelightError, StoreError, UnsupportedInputError, UsageError
 from safelight.media import Frame
 from safelight.serve import _wire
-from safelight.serve._content import ContentError, checked, copy_content
+from safelight.serve._content import ContentError, Memory, checked, copy_content
 from safelight.serve._protect import protective_decision
 from safelight.serve._wire import NO_ACTION, Message, WireError, wipe
 
@@ -97,6 +97,7 @@ class Answerer:
         self._limits = limits
         self._anchors = anchors
         self._status = status
+        self._memory = Memory()
         self._states: dict[str, State] = {}
         self._decided = 0
         self._failed = 0
@@ -269,7 +270,7 @@ class Answerer:
 
     def _content(
         self, message: Message, source: str, *, offset: int = 0, size: int | None = None
-    ) -> tuple[bytearray, bool | None]:
+    ) -> tuple[bytearray | memoryview, bool | None]:
         if source == "inline":
             if message.fd is not None:
                 raise RequestError("USAGE", 'got a file descriptor with source "inline", expected "fd".')
@@ -280,7 +281,8 @@ class Answerer:
             raise RequestError("FD_MISSING", "got no file descriptor, expected one with the first bytes of the frame.")
         if message.content:
             raise RequestError("USAGE", 'got content with source "fd", expected none.')
-        copied = copy_content(message.fd, offset=offset, size=size, max_bytes=self._limits.max_content_bytes)
+        most = self._limits.max_content_bytes
+        copied = copy_content(message.fd, offset=offset, size=size, max_bytes=most, memory=self._memory)
         return copied.data, copied.sealed
 
     def _open_conversation(self, peer: Peer, request: _wire.ConversationOpen) -> Answer:

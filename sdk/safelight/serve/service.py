@@ -96,11 +96,12 @@ class Service:
         self._pictures = FairQueue["_Connection", "_Job"](max_waiting=self.limits.max_waiting)
         self._words = FairQueue["_Connection", "_Job"](max_waiting=self.limits.max_waiting)
         self._workers = guard.concurrency
-        self._done: deque[_Done] = deque()
+        self._done: deque[_Connection] = deque()
         self._connections: set[_Connection] = set()
         self._selector = selectors.DefaultSelector()
         self._accept_again_at: float | None = None
         self._held_bytes = 0
+        self._held_lock = threading.Lock()
         self._served_ms = 20.0  # of one picture, a moving average; what is said to busy clients
         self._busy_since: dict[int, float] = {}
         self._started = time.monotonic()
@@ -201,7 +202,9 @@ class Service:
                 ping_at = now + watchdog_s
                 if not self._stuck(now):
                     _sockets.notify("WATCHDOG=1")
-            for key, events in self._selector.select(self._wait_s(now, ping_at if watchdog_s is not None else None)):
+            ready = self._selector.select(self._wait_s(now, ping_at if watchdog_s is not None else None))
+            self._deliver()
+            for key, events in ready:
                 if key.fileobj is self._listener.sock:
                     self._accept()
                 elif key.fileobj == self._wake_read:
@@ -214,14 +217,17 @@ class Service:
                         self._flush(connection)
                     if events & selectors.EVENT_READ and not connection.closed:
                         self._read(connection)
-            self._deliver()
             self._expire(time.monotonic())
             if self._stop_at is not None:
                 self._stop_listening()
 
     def _wait_s(self, now: float, ping_at: float | None) -> float | None:
+        if self._done:
+            return 0.0
         moments = [due for connection in self._connections if (due := connection.due(self.limits)) is not None]
         moments += [at for at in (ping_at, self._accept_again_at, self._stop_at) if at is not None]
+        if any(connection.in_work for connection in self._connections):
+            moments.append(now + _LOOK_AGAIN_S)  # a worker that has answered wakes nobody who need not know at once
         return max(0.0, min(moments) - now) if moments else None
 
     def _accept(self) -> None:
@@ -355,25 +361,22 @@ class Service:
         self._hold(connection, -held)
 
     def _hold(self, connection: _Connection, more_bytes: int) -> None:
-        connection.held_bytes += more_bytes
-        self._held_bytes += more_bytes
+        with self._held_lock:
+            connection.held_bytes += more_bytes
+            self._held_bytes += more_bytes
 
     def _deliver(self) -> None:
-        """Send what the workers have answered."""
+        """Take note of what the workers have done, and send what they could not."""
         while self._done:
-            done = self._done.popleft()
-            connection = done.connection
-            self._hold(connection, -done.held)
+            connection = self._done.popleft()
+            self._counts["answers"] += 1
             connection.in_work -= 1
             if not connection.closed:
-                self._post(connection, done.id, done.answer)
-                self._watch(connection)
+                self._flush(connection)
 
     def _post(self, connection: _Connection, id: int, answer: Answer) -> None:
         self._counts["answers"] += 1
-        if not connection.out:
-            connection.sent_at = time.monotonic()
-        connection.out.append(memoryview(_wire.pack(id, answer.body, action=answer.action)))
+        connection.send(_wire.pack(id, answer.body, action=answer.action))
         self._flush(connection)
 
     def _end(self, connection: _Connection, error: RequestError, id: int) -> None:
@@ -383,17 +386,7 @@ class Service:
         self._post(connection, id, self._answerer.error(error, None))
 
     def _flush(self, connection: _Connection) -> None:
-        try:
-            while connection.out:
-                sent = connection.sock.send(connection.out[0], socket.MSG_NOSIGNAL)
-                connection.sent_at = time.monotonic()
-                if sent < len(connection.out[0]):
-                    connection.out[0] = connection.out[0][sent:]
-                else:
-                    connection.out.popleft()
-        except (BlockingIOError, InterruptedError):
-            pass
-        except OSError:
+        if not connection.send():
             self._drop(connection)
             return
         if connection.ending and not connection.out:
@@ -424,12 +417,10 @@ class Service:
         """The client is gone, or must go: forget all that it asked."""
         if connection.closed:
             return
-        connection.closed = True
         self._connections.discard(connection)
         if connection.events:
             self._selector.unregister(connection.sock)
-        connection.sock.close()
-        connection.out.clear()
+        connection.close()
         self._hold(connection, -connection.reader.content_bytes_held)
         connection.reader.close()
         connection.peer.leave()
@@ -498,9 +489,13 @@ class Service:
                     answer = _LAST_ANSWER
                 if number:
                     self._served_ms += ((time.monotonic() - began) * 1000 - self._served_ms) / 16
+            self._hold(connection, -job.held)
+            # Sent from here: one turn of the scheduler less. What the socket does not take is sent from the loop.
+            connection.send(_wire.pack(id, answer.body, action=answer.action))
             del self._busy_since[number]
-            self._done.append(_Done(connection, id, answer, job.held))
-            self._wake()
+            self._done.append(connection)
+            if connection.out or not connection.events & selectors.EVENT_READ or self._stop_at is not None:
+                self._wake()
 
     # -- what is told -----------------------------------------------------------------------------------------------
 
@@ -541,6 +536,40 @@ class _Connection:
     counted: bool = True
     ending: bool = False
     closed: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self, frame: bytes = b"") -> bool:
+        """Send this behind what waits, as far as the socket takes it now; ``False`` when nobody is there any more.
+
+        From any thread; frames stay whole, and nothing is sent to a descriptor that is somebody else's by now.
+        """
+        with self.lock:
+            if self.closed:
+                return False
+            if frame:
+                if not self.out:
+                    self.sent_at = time.monotonic()
+                self.out.append(memoryview(frame))
+            try:
+                while self.out:
+                    sent = self.sock.send(self.out[0], socket.MSG_NOSIGNAL)
+                    self.sent_at = time.monotonic()
+                    if sent < len(self.out[0]):
+                        self.out[0] = self.out[0][sent:]
+                    else:
+                        self.out.popleft()
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError:
+                return False
+            return True
+
+    def close(self) -> None:
+        """Hang up; a worker who is sending finishes first."""
+        with self.lock:
+            self.closed = True
+            self.sock.close()
+            self.out.clear()
 
     def due(self, limits: ServeLimits) -> float | None:
         """When patience with this client ends, as things stand."""
@@ -574,14 +603,6 @@ class _Job:
     until: float
 
 
-@dataclass(slots=True)
-class _Done:
-    connection: _Connection
-    id: int
-    answer: Answer
-    held: int
-
-
 #: When not even an error can be put together.
 _LAST_ANSWER: Final = Answer(
     int(Action.HOLD),
@@ -589,6 +610,7 @@ _LAST_ANSWER: Final = Answer(
     b'"reasons":["SERVICE_FAILED"]}',
 )
 _ACCEPT_AT_ONCE: Final = 16
+_LOOK_AGAIN_S: Final = 1.0
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM_PAUSE_S: Final = 0.2
 _FULL_RETRY_MS: Final = 1_000
