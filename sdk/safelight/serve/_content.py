@@ -72,7 +72,7 @@ def copy_content(fd: int, *, offset: int = 0, size: int | None = None, max_bytes
     """
     try:
         status = os.fstat(fd)
-        sealed = _sealed(fd)
+        sealed = is_sealed(fd)
     except OSError:
         raise _refused("one that cannot be looked at") from None
     if not stat.S_ISREG(status.st_mode):
@@ -117,7 +117,7 @@ def _refused(what: str) -> ContentError:
     )
 
 
-def _sealed(fd: int) -> bool:
+def is_sealed(fd: int) -> bool:
     """Sealed against all change. ``F_SEAL_FUTURE_WRITE`` is not enough: mappings made before may still write."""
     try:
         seals = fcntl.fcntl(fd, _F_GET_SEALS)

@@ -158,8 +158,20 @@ class Client:
         for source in sources:
             yield self.check_image(source, event=event, color=color)
 
-    def check_clip(self, source: str | os.PathLike[str] | bytes, *, event: Event | str = Event.UPLOAD) -> Decision:
-        """Decide about a clip, from a path or bytes; raises as :meth:`check_image`."""
+    def check_clip(
+        self,
+        source: str | os.PathLike[str] | bytes,
+        *,
+        event: Event | str = Event.UPLOAD,
+        timeout_ms: int = 600_000,
+    ) -> Decision:
+        """Decide about a clip, from a path or bytes; raises as :meth:`check_image`.
+
+        Args:
+            source: a path, whose file is opened here and read there, or ``bytes``.
+            event: what is about to happen.
+            timeout_ms: instead of the client's own: a clip takes as long as it has frames.
+        """
         word = _event(event)
         if not isinstance(source, (str, os.PathLike, bytes)):
             raise UnsupportedInputError(f"source: got {type(source).__name__}, expected a path or bytes.")
@@ -168,7 +180,7 @@ class Client:
         def request(parcel: _Parcel) -> _wire.CheckClip:
             return _wire.CheckClip(event=word.value, source="inline" if parcel.fd is None else "fd")
 
-        return self._decide_about(source, "RGB", word, request)
+        return self._decide_about(source, "RGB", word, request, timeout_s=timeout_ms / 1000)
 
     def check_query(self, text: str) -> Decision:
         """Decide about a search, as the guard's. A search for help is allowed, service or not."""
@@ -294,16 +306,24 @@ class Client:
                     return decision
             return self._protective(failed.reason, event, started)
 
-    def _decide_about(self, source: Any, color: str, event: Event, request: Callable[[_Parcel], Any]) -> Decision:
+    def _decide_about(
+        self,
+        source: Any,
+        color: str,
+        event: Event,
+        request: Callable[[_Parcel], Any],
+        *,
+        timeout_s: float | None = None,
+    ) -> Decision:
         started = time.perf_counter()
         with contextlib.ExitStack() as stack:
             try:
                 parcel = _parcel(source, color, stack)
-                answer = self._ask(request(parcel), parcel)
+                answer = self._ask(request(parcel), parcel, timeout_s)
                 if _error_type(answer) == "FD_REFUSED" and parcel.fd is not None and parcel.shape is None:
                     # E.g. a memory card behind a file system in user space: read here, and send what was read.
                     parcel = _read_here(parcel.fd)
-                    answer = self._ask(request(parcel), parcel)
+                    answer = self._ask(request(parcel), parcel, timeout_s)
                 return self._as_decision(answer)
             except _NoAnswerError as failed:
                 return self._protective(failed.reason, event, started)
@@ -327,7 +347,7 @@ class Client:
             elapsed_ms=(time.perf_counter() - started) * 1000,
         )
 
-    def _ask(self, request: Any, parcel: _Parcel | None = None) -> dict[str, Any]:
+    def _ask(self, request: Any, parcel: _Parcel | None = None, timeout_s: float | None = None) -> dict[str, Any]:
         """Ask, and give the connection back for the next one.
 
         Raises:
@@ -336,8 +356,9 @@ class Client:
         self._require_open()
         if self._pid != os.getpid():
             self._begin()  # a fork: the connections are the other process's
-        deadline = time.monotonic() + self._timeout_s
-        if not self._free.acquire(timeout=self._timeout_s):
+        patience_s = timeout_s if timeout_s is not None else self._timeout_s
+        deadline = time.monotonic() + patience_s
+        if not self._free.acquire(timeout=patience_s):
             raise _NoAnswerError(_protect.TIMED_OUT)
         line = None
         try:

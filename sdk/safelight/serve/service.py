@@ -3,8 +3,9 @@
     clients ──▶ one thread reads and writes (bounded, never waits) ──▶ fair queues ──▶ threads that ask the guard
                                      ▲─────────────── answers ◀────────────────────────────┘
 
-Pictures and clips wait in one queue, everything that takes microseconds (help, searches, chats, health) in another with
-a thread of its own: help is answered while every picture waits. See docs/serve.md and docs/adr/0021-….
+Pictures wait in one queue; clips, which take minutes, in another with one thread; and what takes microseconds (help,
+searches, chats, health) in a third with a thread of its own: help is answered while every picture waits. See
+docs/serve.md and docs/adr/0021.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ class Service:
         self._answerer = Answerer(guard, self.limits, anchors=self._book, status=self._status)
         self._pictures = FairQueue["_Connection", "_Job"](max_waiting=self.limits.max_waiting)
         self._words = FairQueue["_Connection", "_Job"](max_waiting=self.limits.max_waiting)
+        self._clips = FairQueue["_Connection", "_Job"](max_waiting=self.limits.max_waiting)
         self._workers = guard.concurrency
         self._done: deque[_Connection] = deque()
         self._connections: set[_Connection] = set()
@@ -133,7 +135,7 @@ class Service:
         self._running = True
         threads = [
             threading.Thread(target=self._work, args=(queue, number), name=f"safelight-serve-{number}", daemon=True)
-            for number, queue in enumerate([self._words, *[self._pictures] * self._workers])
+            for number, queue in enumerate([self._words, *[self._pictures] * self._workers, self._clips])
         ]
         for thread in threads:
             thread.start()
@@ -143,8 +145,8 @@ class Service:
         try:
             self._loop()
         finally:
-            self._pictures.close()
-            self._words.close()
+            for queue in (self._pictures, self._words, self._clips):
+                queue.close()
             for connection in list(self._connections):
                 self._drop(connection)
             self._listener.close()
@@ -335,7 +337,8 @@ class Service:
             else:
                 self._post(connection, message.id, self._answerer.error(problem, None))
             return
-        queue = self._pictures if isinstance(request, (_wire.CheckImage, _wire.CheckClip)) else self._words
+        queues = {_wire.CheckImage: self._pictures, _wire.CheckClip: self._clips}
+        queue = queues.get(type(request), self._words)
         job = _Job(message, request, held, now + (getattr(request, "timeout_ms", None) or _LONGEST_WAIT_MS) / 1000)
         problem_ = None
         if message.shed:
@@ -424,7 +427,7 @@ class Service:
         self._hold(connection, -connection.reader.content_bytes_held)
         connection.reader.close()
         connection.peer.leave()
-        for queue in (self._pictures, self._words):
+        for queue in (self._pictures, self._words, self._clips):
             for job in queue.drop(connection):
                 job.message.wipe()
                 self._hold(connection, -job.held)
@@ -452,7 +455,7 @@ class Service:
         return any(connection.in_work or connection.out for connection in self._connections)
 
     def _stuck(self, now: float) -> bool:
-        """Whether every thread of a kind has been on one request for longer than any may take."""
+        """Whether every thread for pictures, or the one for words, hangs. How long a clip may take, nobody knows."""
         since = dict(self._busy_since)
         pictures = [since.get(number) for number in range(1, self._workers + 1)]
         late = now - _STUCK_AFTER_S
@@ -487,7 +490,7 @@ class Service:
                     answer = self._answerer.answer(connection.peer, job.message, job.request)
                 except Exception:  # noqa: BLE001 - this thread serves everybody
                     answer = _LAST_ANSWER
-                if number:
+                if queue is self._pictures:
                     self._served_ms += ((time.monotonic() - began) * 1000 - self._served_ms) / 16
             self._hold(connection, -job.held)
             # Sent from here: one turn of the scheduler less. What the socket does not take is sent from the loop.
@@ -503,7 +506,7 @@ class Service:
         return {
             "uptime_s": round(time.monotonic() - self._started, 1),
             "clients": len(self._connections),
-            "waiting": len(self._pictures) + len(self._words),
+            "waiting": len(self._pictures) + len(self._words) + len(self._clips),
             **{name: self._counts[name] for name in ("answers", "busy", "refused", "wire_errors", "late")},
         }
 
