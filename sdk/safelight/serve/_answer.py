@@ -339,7 +339,9 @@ class Answerer:
 
     def _decision(self, decision: Decision, **more: Any) -> Answer:
         self._decided += 1
-        return Answer(int(decision.action), msgspec.json.encode({**decision.to_dict(), **more}))
+        # A record is kept and sent by the service. Its pseudonym would let apps find out that they share a device.
+        values = {**decision.to_dict(), "record": None, **more}
+        return Answer(int(decision.action), msgspec.json.encode(values))
 
 
 def _time(at: float | str | None) -> datetime | float | None:
