@@ -57,6 +57,29 @@ def test_the_c_client_holds_when_something_is_found_and_when_nobody_answers(root
     assert (alone.returncode, alone.stdout, alone.stderr) == (3, "HOLD\n", "")
 
 
+def test_the_guides_example_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from safelight import Guard, Profile
+    from safelight.testing import TestMode, nudity
+    from serve_world import Calm
+
+    text = (root / "docs" / "serve.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", text, re.S)[0]
+    shown: list[object] = []
+    given = {"camera_bytes": bytes(640 * 480 * 3 // 2), "show": shown.append}
+    with Guard(Profile("10_12"), detectors=(Calm(),), test_mode=TestMode(nudity(0.97))) as guard:
+        with serving(guard) as (_, path):
+            code = code.replace("/run/safelight/safelight.sock", str(path)).replace("[0]", f"[{os.getuid()}]")
+            exec(code, given)
+    assert len(shown) == 1
+
+
+def test_wrong_usage_of_the_command_is_a_line_and_2(tmp_path: Path) -> None:
+    wrong = [sys.executable, "-m", "safelight", "serve", "--store", str(tmp_path / "s"), "--age-band", "10_12"]
+    done = subprocess.run(wrong, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--store" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_the_bytes_in_the_description_are_the_protocols(root: Path) -> None:
     text = (root / "docs" / "serve-protocol.md").read_text(encoding="utf-8")
     sent, answered = re.findall(r"^53 4c 01.*$", text, flags=re.M)

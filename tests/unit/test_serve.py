@@ -19,7 +19,7 @@ import pytest
 from safelight import Action, ClosedError, Event, Frame, Guard, MediaNotFoundError, Profile, State, UsageError
 from safelight.errors import StoreError, UnsupportedInputError
 from safelight.serve import Client, ServeError, ServeLimits, Service, SocketAnchor
-from safelight.serve._content import ContentError, copy_content
+from safelight.serve._content import ContentError, Memory, copy_content
 from safelight.testing import TestMode, nudity
 from serve_world import Calm, Raw, Waiting, folder, limits, memfd, serving, until
 
@@ -118,6 +118,52 @@ def test_a_conversation_is_the_guards() -> None:
             assert other.messages == 1
 
 
+def test_clips_are_the_guards(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(9)
+    frames = [Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)) for _ in range(4)]
+    clip = tmp_path / "clip.gif"
+    frames[0].save(clip, save_all=True, append_images=frames[1:], duration=100)
+    with Guard(Profile("10_12"), detectors=(Calm(),)) as guard, serving(guard) as (_, path):
+        with Client(path) as client, Raw(path) as raw:
+            for source in (clip, str(clip), clip.read_bytes(), b"no clip"):
+                _same(guard.check_clip(source, event="send"), client.check_clip(source, event="send"))
+            assert client.check_clip(clip).action is Action.ALLOW
+            for wrong in (17, None):
+                with pytest.raises(UnsupportedInputError):
+                    client.check_clip(wrong)  # type: ignore[arg-type]
+            with pytest.raises(MediaNotFoundError):
+                client.check_clip(tmp_path / "missing.mp4")
+            assert raw.ask({"type": "check_clip"})["error"]["type"] == "FD_MISSING"
+    with serving(limits=limits(max_clip_bytes=1000)) as (_, path), Raw(path) as raw:
+        for seals, action in ((0, "HOLD"), (SEALS, "ALLOW")):
+            fd = memfd(clip.read_bytes(), seals=seals)
+            os.lseek(fd, 0, os.SEEK_END)
+            assert raw.ask({"type": "check_clip"}, fds=[fd])["action"] == action
+            os.close(fd)
+
+
+def test_pictures_do_not_wait_for_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, gate = threading.Event(), threading.Event()
+    with Guard(Profile("10_12"), detectors=(Calm(),), concurrency=1) as guard, serving(guard) as (service, path):
+        look = guard.check_clip
+
+        def slow(*given: Any, **options: Any) -> Any:
+            began.set()
+            assert gate.wait(30)
+            return look(*given, **options)
+
+        monkeypatch.setattr(guard, "check_clip", slow)
+        with Raw(path) as raw, Client(path) as client:
+            raw.request({"type": "check_clip", "source": "inline"}, b"no clip")
+            assert began.wait(30)
+            assert client.check_image(_png()).action is Action.ALLOW
+            assert not service._stuck(float("inf"))
+            gate.set()
+            assert raw.read()[2]["action"] == "HOLD"
+
+
 def test_programmers_errors_and_missing_files_are_exceptions(tmp_path: Path) -> None:
     with serving() as (_, path), Client(path) as client:
         with pytest.raises(UsageError):
@@ -212,6 +258,8 @@ def test_a_full_queue_is_busy_and_a_client_with_nothing_waiting_still_has_a_plac
             with Raw(path) as greedy, Raw(path) as modest:
                 for number in range(4):
                     greedy.request({"type": "check_image", "event": "view"}, _png(), id=10 + number)
+                    if number == 0:
+                        waiting.began.acquire()
                 id, action, busy = greedy.read()
                 assert (id, action) == (13, Action.HOLD)
                 assert busy["error"]["type"] == "BUSY" and busy["error"]["retry_after_ms"] >= 10
@@ -381,7 +429,7 @@ def test_a_file_of_a_user_space_file_system_is_not_waited_for(monkeypatch: pytes
     monkeypatch.setattr(_content, "_file_system", lambda fd: 0x65735546)
     fd = os.open(portrait, os.O_RDONLY)
     with pytest.raises(ContentError, match="user-space"):
-        copy_content(fd, max_bytes=1 << 20)
+        copy_content(fd, max_bytes=1 << 20, memory=Memory())
     os.close(fd)
     with serving() as (_, path), Client(path) as client:  # which then reads it itself, and sends the bytes
         assert client.check_image(portrait).action is Action.ALLOW

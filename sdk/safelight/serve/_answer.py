@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,7 @@ from safelight.decision import Action, Decision, Event, State, help_dict
 from safelight.errors import ClosedError, SafelightError, StoreError, UnsupportedInputError, UsageError
 from safelight.media import Frame
 from safelight.serve import _wire
-from safelight.serve._content import ContentError, checked, copy_content
+from safelight.serve._content import ContentError, Memory, checked, copy_content, is_sealed
 from safelight.serve._protect import protective_decision
 from safelight.serve._wire import NO_ACTION, Message, WireError, wipe
 
@@ -97,6 +98,7 @@ class Answerer:
         self._limits = limits
         self._anchors = anchors
         self._status = status
+        self._memory = Memory()
         self._states: dict[str, State] = {}
         self._decided = 0
         self._failed = 0
@@ -237,7 +239,8 @@ class Answerer:
                 raise RequestError("USAGE", "got a second hello, expected one a connection.")
 
     def _check_image(self, message: Message, request: _wire.CheckImage) -> Answer:
-        data, sealed = self._content(message, request.source, offset=request.offset, size=request.bytes)
+        most = self._limits.max_content_bytes
+        data, sealed = self._content(message, request.source, max_bytes=most, offset=request.offset, size=request.bytes)
         try:
             source: Any = data
             if request.frame is not None:
@@ -258,18 +261,20 @@ class Answerer:
             wipe(data)
 
     def _check_clip(self, message: Message, request: _wire.CheckClip) -> Answer:
-        check_clip = getattr(self._guard, "check_clip", None)
-        if check_clip is None:
-            raise RequestError("UNSUPPORTED", "this build checks no clips.")
-        data, _ = self._content(message, request.source)
+        if request.source == "fd" and message.fd is not None and is_sealed(message.fd):
+            # Nobody can change it any more, so it needs no copy, however long it is.
+            with os.fdopen(os.dup(message.fd), "rb") as file:
+                file.seek(0)
+                return self._decision(self._guard.check_clip(file, event=request.event))
+        data, _ = self._content(message, request.source, max_bytes=self._limits.max_clip_bytes)
         try:
-            return self._decision(check_clip(bytes(data), event=request.event))
+            return self._decision(self._guard.check_clip(bytes(data), event=request.event))
         finally:
             wipe(data)
 
     def _content(
-        self, message: Message, source: str, *, offset: int = 0, size: int | None = None
-    ) -> tuple[bytearray, bool | None]:
+        self, message: Message, source: str, *, max_bytes: int, offset: int = 0, size: int | None = None
+    ) -> tuple[bytearray | memoryview, bool | None]:
         if source == "inline":
             if message.fd is not None:
                 raise RequestError("USAGE", 'got a file descriptor with source "inline", expected "fd".')
@@ -280,7 +285,7 @@ class Answerer:
             raise RequestError("FD_MISSING", "got no file descriptor, expected one with the first bytes of the frame.")
         if message.content:
             raise RequestError("USAGE", 'got content with source "fd", expected none.')
-        copied = copy_content(message.fd, offset=offset, size=size, max_bytes=self._limits.max_content_bytes)
+        copied = copy_content(message.fd, offset=offset, size=size, max_bytes=max_bytes, memory=self._memory)
         return copied.data, copied.sealed
 
     def _open_conversation(self, peer: Peer, request: _wire.ConversationOpen) -> Answer:
@@ -334,7 +339,9 @@ class Answerer:
 
     def _decision(self, decision: Decision, **more: Any) -> Answer:
         self._decided += 1
-        return Answer(int(decision.action), msgspec.json.encode({**decision.to_dict(), **more}))
+        # A record is kept and sent by the service. Its pseudonym would let apps find out that they share a device.
+        values = {**decision.to_dict(), "record": None, **more}
+        return Answer(int(decision.action), msgspec.json.encode(values))
 
 
 def _time(at: float | str | None) -> datetime | float | None:

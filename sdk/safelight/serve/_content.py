@@ -11,11 +11,12 @@ import fcntl
 import hashlib
 import os
 import stat
+import threading
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from safelight.serve._wire import READ_BYTES
+from safelight.serve._wire import READ_BYTES, wipe
 
 
 class ContentError(Exception):
@@ -35,11 +36,26 @@ class Copied:
         sealed: whether nobody could change the memory any more when it was read, so that it still holds these bytes.
     """
 
-    data: bytearray
+    data: memoryview
     sealed: bool
 
 
-def copy_content(fd: int, *, offset: int = 0, size: int | None = None, max_bytes: int) -> Copied:
+class Memory:
+    """Where copies go: one place for each thread, kept between pictures, or each would cost the kernel new pages."""
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+
+    def take(self, size: int) -> memoryview:
+        """So many bytes, zero unless the last one was not wiped; this thread's until it takes again."""
+        buffer: bytearray | None = getattr(self._own, "buffer", None)
+        if buffer is None or len(buffer) < size:
+            buffer = bytearray(size)
+            self._own.buffer = buffer if size <= _KEEP_BYTES else None
+        return memoryview(buffer)[:size]
+
+
+def copy_content(fd: int, *, offset: int = 0, size: int | None = None, max_bytes: int, memory: Memory) -> Copied:
     """Read a file that somebody passed. Moves no offset that the client shares.
 
     Args:
@@ -48,6 +64,7 @@ def copy_content(fd: int, *, offset: int = 0, size: int | None = None, max_bytes
         size: how many bytes; up to the end of the file when ``None``, and then at most ``max_bytes + 1``: what is
             longer than the limit is judged as too large, not cut.
         max_bytes: the limit.
+        memory: where the copy goes.
 
     Raises:
         ContentError: ``FD_REFUSED``: a pipe, a device, a directory, a file that has no size or whose reading may
@@ -55,7 +72,7 @@ def copy_content(fd: int, *, offset: int = 0, size: int | None = None, max_bytes
     """
     try:
         status = os.fstat(fd)
-        sealed = _sealed(fd)
+        sealed = is_sealed(fd)
     except OSError:
         raise _refused("one that cannot be looked at") from None
     if not stat.S_ISREG(status.st_mode):
@@ -69,26 +86,26 @@ def copy_content(fd: int, *, offset: int = 0, size: int | None = None, max_bytes
     if size is not None and offset + size > status.st_size:
         raise ContentError("FD_SHORT", f"got a file shorter than offset and bytes say ({offset} + {size}).")
     wanted = size if size is not None else min(max(status.st_size - offset, 0), max_bytes + 1)
-    data = bytearray(wanted)
+    data = memory.take(wanted)
     done = 0
     try:
-        with memoryview(data) as view:
-            while done < wanted:
-                with view[done : done + _CHUNK_BYTES] as part:
-                    count = os.preadv(fd, [part], offset + done)
-                if count == 0:
-                    break
-                done += count
+        while done < wanted:
+            count = os.preadv(fd, [data[done : done + _CHUNK_BYTES]], offset + done)
+            if count == 0:
+                break
+            done += count
     except OSError:
+        wipe(data)
         raise _refused("one that cannot be read") from None
     if done < wanted:
         if size is not None:
+            wipe(data)
             raise ContentError("FD_SHORT", "the file became shorter while it was read.")
-        del data[done:]
+        data = data[:done]
     return Copied(data, sealed)
 
 
-def checked(data: bytearray, *, sealed: bool | None) -> dict[str, Any]:
+def checked(data: bytearray | memoryview, *, sealed: bool | None) -> dict[str, Any]:
     """What was looked at, for whoever passes it on: its length and SHA-256."""
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "sealed": sealed}
 
@@ -100,7 +117,7 @@ def _refused(what: str) -> ContentError:
     )
 
 
-def _sealed(fd: int) -> bool:
+def is_sealed(fd: int) -> bool:
     """Sealed against all change. ``F_SEAL_FUTURE_WRITE`` is not enough: mappings made before may still write."""
     try:
         seals = fcntl.fcntl(fd, _F_GET_SEALS)
@@ -147,3 +164,5 @@ _MAY_WAIT_FOR_EVER: Final = frozenset(
     }
 )
 _CHUNK_BYTES: Final = 16 * READ_BYTES
+#: A 1080p frame in NV21 has 3 MB, a 12-megapixel photograph as JPEG 8 MB at most.
+_KEEP_BYTES: Final = 16 << 20

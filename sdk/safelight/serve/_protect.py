@@ -31,6 +31,18 @@ _KINDS: Final = {
 }
 
 
+class _Decided(msgspec.Struct, frozen=True):
+    """A decision as it travels. A record stays with the service, which keeps and sends it: it names the device."""
+
+    event: Event
+    age_band: AgeBand
+    findings: tuple[Finding, ...]
+    reasons: tuple[str, ...]
+    notice: Notice | None
+    test_mode: bool
+    elapsed_ms: float
+
+
 def protective_decision(
     reason: str,
     event: Event,
@@ -76,9 +88,19 @@ def read_decision(values: dict[str, Any]) -> Decision:
     """
     try:
         action = Action[values["action"]]
-        return msgspec.convert({**values, "action": int(action)}, Decision)
+        seen = msgspec.convert(values, _Decided)
     except (KeyError, TypeError, msgspec.ValidationError):
         raise ValueError("no decision") from None
+    return Decision(
+        action=action,
+        event=seen.event,
+        age_band=seen.age_band,
+        findings=seen.findings,
+        reasons=seen.reasons,
+        notice=seen.notice,
+        test_mode=seen.test_mode,
+        elapsed_ms=seen.elapsed_ms,
+    )
 
 
 def read_notice(values: Any) -> Notice:

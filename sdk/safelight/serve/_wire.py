@@ -255,16 +255,17 @@ class Message:
             self.fd = None
 
 
-def wipe(content: bytearray) -> None:
-    """Zero and shorten; a buffer that somebody still looks at is zeroed only."""
+def wipe(content: bytearray | memoryview) -> None:
+    """Zero, and shorten what can be; a buffer that somebody still looks at is zeroed only."""
     if content:
         with memoryview(content) as view:
             for start in range(0, len(view), len(_ZEROS)):
                 part = view[start : start + len(_ZEROS)]
                 part[:] = _ZEROS[: len(part)]
                 part.release()
-    with contextlib.suppress(BufferError):
-        content.clear()
+    if isinstance(content, bytearray):
+        with contextlib.suppress(BufferError):
+            content.clear()
 
 
 _ZEROS: Final = bytes(READ_BYTES)

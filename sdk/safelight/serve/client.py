@@ -141,7 +141,6 @@ class Client:
                 source="inline" if parcel.fd is None else "fd",
                 frame=parcel.shape,
                 context=context,
-                bytes=parcel.size if parcel.fd is not None else None,
             )
 
         return self._decide_about(source, color, word, request)
@@ -159,8 +158,20 @@ class Client:
         for source in sources:
             yield self.check_image(source, event=event, color=color)
 
-    def check_clip(self, source: str | os.PathLike[str] | bytes, *, event: Event | str = Event.UPLOAD) -> Decision:
-        """Decide about a clip, from a path or bytes; raises as :meth:`check_image`."""
+    def check_clip(
+        self,
+        source: str | os.PathLike[str] | bytes,
+        *,
+        event: Event | str = Event.UPLOAD,
+        timeout_ms: int = 600_000,
+    ) -> Decision:
+        """Decide about a clip, from a path or bytes; raises as :meth:`check_image`.
+
+        Args:
+            source: a path, whose file is opened here and read there, or ``bytes``.
+            event: what is about to happen.
+            timeout_ms: instead of the client's own: a clip takes as long as it has frames.
+        """
         word = _event(event)
         if not isinstance(source, (str, os.PathLike, bytes)):
             raise UnsupportedInputError(f"source: got {type(source).__name__}, expected a path or bytes.")
@@ -169,7 +180,7 @@ class Client:
         def request(parcel: _Parcel) -> _wire.CheckClip:
             return _wire.CheckClip(event=word.value, source="inline" if parcel.fd is None else "fd")
 
-        return self._decide_about(source, "RGB", word, request)
+        return self._decide_about(source, "RGB", word, request, timeout_s=timeout_ms / 1000)
 
     def check_query(self, text: str) -> Decision:
         """Decide about a search, as the guard's. A search for help is allowed, service or not."""
@@ -295,16 +306,24 @@ class Client:
                     return decision
             return self._protective(failed.reason, event, started)
 
-    def _decide_about(self, source: Any, color: str, event: Event, request: Callable[[_Parcel], Any]) -> Decision:
+    def _decide_about(
+        self,
+        source: Any,
+        color: str,
+        event: Event,
+        request: Callable[[_Parcel], Any],
+        *,
+        timeout_s: float | None = None,
+    ) -> Decision:
         started = time.perf_counter()
         with contextlib.ExitStack() as stack:
             try:
                 parcel = _parcel(source, color, stack)
-                answer = self._ask(request(parcel), parcel)
+                answer = self._ask(request(parcel), parcel, timeout_s)
                 if _error_type(answer) == "FD_REFUSED" and parcel.fd is not None and parcel.shape is None:
                     # E.g. a memory card behind a file system in user space: read here, and send what was read.
                     parcel = _read_here(parcel.fd)
-                    answer = self._ask(request(parcel), parcel)
+                    answer = self._ask(request(parcel), parcel, timeout_s)
                 return self._as_decision(answer)
             except _NoAnswerError as failed:
                 return self._protective(failed.reason, event, started)
@@ -328,7 +347,7 @@ class Client:
             elapsed_ms=(time.perf_counter() - started) * 1000,
         )
 
-    def _ask(self, request: Any, parcel: _Parcel | None = None) -> dict[str, Any]:
+    def _ask(self, request: Any, parcel: _Parcel | None = None, timeout_s: float | None = None) -> dict[str, Any]:
         """Ask, and give the connection back for the next one.
 
         Raises:
@@ -337,8 +356,9 @@ class Client:
         self._require_open()
         if self._pid != os.getpid():
             self._begin()  # a fork: the connections are the other process's
-        deadline = time.monotonic() + self._timeout_s
-        if not self._free.acquire(timeout=self._timeout_s):
+        patience_s = timeout_s if timeout_s is not None else self._timeout_s
+        deadline = time.monotonic() + patience_s
+        if not self._free.acquire(timeout=patience_s):
             raise _NoAnswerError(_protect.TIMED_OUT)
         line = None
         try:
@@ -586,6 +606,8 @@ class _Line:
         self._asked = 0
         self._max_content_bytes = 0
         self._max_body_bytes = _wire.MAX_REQUEST_BODY_BYTES
+        self._memory: int | None = None
+        self._used = 0
         self.ended = False
         try:
             self._connect(path, users, deadline)
@@ -604,14 +626,23 @@ class _Line:
             raise _NoAnswerError(_protect.TIMED_OUT)
         if getattr(request, "timeout_ms", 0) is None:
             request = msgspec.structs.replace(request, timeout_ms=left_ms)
-        content = parcel.data if parcel is not None and parcel.fd is None else None
+        content, fd = (parcel.data, parcel.fd) if parcel is not None else (None, None)
+        if content is not None and parcel is not None and parcel.shape is not None and self._put(content):
+            # Raw pixels go in anonymous memory: one copy here, one there, instead of many through the socket.
+            request = msgspec.structs.replace(request, source="fd", bytes=len(content))
+            content, fd = None, self._memory
+        try:
+            return self._exchange(request, content, fd, deadline)
+        finally:
+            self._wipe()
+
+    def _exchange(self, request: Any, content: Any, fd: int | None, deadline: float) -> dict[str, Any]:
         size = len(content) if content is not None else 0
         body = msgspec.json.encode(request)
         if len(body) > self._max_body_bytes or (size > self._max_content_bytes and self._asked):
             raise _NoAnswerError("SERVICE_TOO_LARGE")
         self._asked = self._asked % 0xFFFFFFFF + 1
         frame = _wire.pack(self._asked, body, action=0, content_bytes=size)
-        fd = parcel.fd if parcel is not None else None
         try:
             self._send(frame, fd, content, deadline)
         except _NoAnswerError as failed:
@@ -630,6 +661,37 @@ class _Line:
         """Hang up. Safe to call twice."""
         self.ended = True
         self._sock.close()
+        if self._memory is not None:
+            os.close(self._memory)
+            self._memory = None
+
+    def _put(self, pixels: memoryview) -> bool:
+        """Into this connection's memory, which is reused: new pages for every frame would cost more than the copy."""
+        if len(pixels) > self._max_content_bytes:
+            return False
+        try:
+            if self._memory is None:
+                self._memory = os.memfd_create("safelight", os.MFD_CLOEXEC)
+            self._used = len(pixels)
+            done = 0
+            while done < len(pixels):
+                done += os.pwrite(self._memory, pixels[done:], done)
+        except OSError:  # a strict filter, or no memory: through the socket then
+            return False
+        return True
+
+    def _wipe(self) -> None:
+        if self._memory is None or not self._used:
+            return
+        try:
+            if self._used > _KEEP_BYTES:
+                os.ftruncate(self._memory, 0)
+            for at in range(0, self._used if self._used <= _KEEP_BYTES else 0, len(_ZEROS)):
+                os.pwrite(self._memory, _ZEROS[: min(len(_ZEROS), self._used - at)], at)
+        except OSError:
+            os.close(self._memory)
+            self._memory = None
+        self._used = 0
 
     def _connect(self, path: Path, users: frozenset[int] | None, deadline: float) -> None:
         # Not settimeout alone: connect(2) of a Unix socket says EAGAIN, not EINPROGRESS, when the queue is full.
@@ -730,12 +792,10 @@ def _agree(action: int, answer: dict[str, Any]) -> None:
 
 
 class _Parcel:
-    """A picture on its way: bytes, or a file descriptor; and for raw pixels how to read them."""
+    """A picture on its way: bytes, or a file descriptor; for raw pixels also how to read them."""
 
-    def __init__(
-        self, *, data: Any = None, fd: int | None = None, shape: _wire.FrameShape | None = None, size: int | None = None
-    ) -> None:
-        self.data, self.fd, self.shape, self.size = data, fd, shape, size
+    def __init__(self, *, data: Any = None, fd: int | None = None, shape: _wire.FrameShape | None = None) -> None:
+        self.data, self.fd, self.shape = data, fd, shape
 
 
 def _parcel(source: Any, color: str, stack: contextlib.ExitStack) -> _Parcel:
@@ -747,7 +807,7 @@ def _parcel(source: Any, color: str, stack: contextlib.ExitStack) -> _Parcel:
         shape = _wire.FrameShape(
             source.format, source.width, source.height, stride, source.rotation, source.color_range
         )
-        return _raw(view, shape, stack)
+        return _Parcel(data=view, shape=shape)
     if isinstance(source, (bytes, bytearray, memoryview)):
         view = memoryview(source)
         if not view.c_contiguous:
@@ -757,7 +817,7 @@ def _parcel(source: Any, color: str, stack: contextlib.ExitStack) -> _Parcel:
             return _Parcel(data=b"\0")
         return _Parcel(data=view.cast("B"))
     if hasattr(source, "__array_interface__"):
-        return _array(source, color, stack)
+        return _array(source, color)
     if callable(getattr(source, "read", None)) and callable(getattr(source, "seek", None)):
         return _file(source)
     raise UnsupportedInputError(
@@ -805,7 +865,7 @@ def _file(file: Any) -> _Parcel:
     return _Parcel(data=data or b"\0")
 
 
-def _array(source: Any, color: str, stack: contextlib.ExitStack) -> _Parcel:
+def _array(source: Any, color: str) -> _Parcel:
     import numpy as np
 
     array = np.asarray(source)
@@ -820,23 +880,7 @@ def _array(source: Any, color: str, stack: contextlib.ExitStack) -> _Parcel:
         raise UnsupportedInputError("source: got an empty array, expected pixels.")
     flat = memoryview(np.ascontiguousarray(array).reshape(-1).data)
     form = "grey" if array.ndim == 2 else "rgba" if channels == 4 else color.lower()
-    return _raw(flat, _wire.FrameShape(form, array.shape[1], array.shape[0]), stack)
-
-
-def _raw(pixels: memoryview, shape: _wire.FrameShape, stack: contextlib.ExitStack) -> _Parcel:
-    """Raw pixels go in anonymous memory: one copy here, one there, instead of many small ones through the socket."""
-    try:
-        fd = os.memfd_create("safelight", os.MFD_CLOEXEC)
-    except OSError:  # a strict filter
-        return _Parcel(data=pixels, shape=shape)
-    stack.callback(os.close, fd)
-    view = pixels
-    try:
-        while view:
-            view = view[os.write(fd, view) :]
-    except OSError:
-        raise _NoAnswerError(_protect.BUSY) from None
-    return _Parcel(fd=fd, shape=shape, size=pixels.nbytes)
+    return _Parcel(data=flat, shape=_wire.FrameShape(form, array.shape[1], array.shape[0]))
 
 
 def _event(event: Event | str) -> Event:
@@ -878,6 +922,9 @@ def _raise_usage(answer: dict[str, Any]) -> None:
         raise UsageError(message if isinstance(message, str) else "the service refused an argument.")
 
 
+#: A frame of a camera stays mapped between frames; a larger picture does not.
+_KEEP_BYTES: Final = 16 << 20
+_ZEROS: Final = bytes(1 << 20)
 #: Errors after which the service hangs up.
 _LAST_WORDS: Final = frozenset({"PROTOCOL", "TOO_MANY_FDS", "VERSION", "NOT_PERMITTED"})
 _SEND_BUFFER_BYTES: Final = 1 << 20

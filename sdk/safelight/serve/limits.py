@@ -18,6 +18,8 @@ class ServeLimits:
         max_waiting: requests of all clients that wait. A client without any always has a place, see ``FairQueue``.
         max_content_bytes: of one picture sent inline, and of a file or raw frame behind a descriptor.
             64 MiB, as ``Limits.max_bytes``; a 12-megapixel frame in NV21 has 18 MB.
+        max_clip_bytes: of a clip behind a descriptor. 256 MiB: a minute of 4K; a longer one in a sealed memfd is read
+            where it is.
         max_held_bytes: contents in memory at once, of all clients. The first always fits.
         max_conversations_per_client: open at once; each takes a few kilobytes.
         hello_timeout_ms: from connecting to the first request.
@@ -32,6 +34,7 @@ class ServeLimits:
     max_requests_per_client: int = 8
     max_waiting: int = 64
     max_content_bytes: int = 64 << 20
+    max_clip_bytes: int = 256 << 20
     max_held_bytes: int = 256 << 20
     max_conversations_per_client: int = 256
     hello_timeout_ms: int = 5_000

@@ -3,8 +3,9 @@
     clients ──▶ one thread reads and writes (bounded, never waits) ──▶ fair queues ──▶ threads that ask the guard
                                      ▲─────────────── answers ◀────────────────────────────┘
 
-Pictures and clips wait in one queue, everything that takes microseconds (help, searches, chats, health) in another with
-a thread of its own: help is answered while every picture waits. See docs/serve.md and docs/adr/0021-….
+Pictures wait in one queue; clips, which take minutes, in another with one thread; and what takes microseconds (help,
+searches, chats, health) in a third with a thread of its own: help is answered while every picture waits. See
+docs/serve.md and docs/adr/0021.
 """
 
 from __future__ import annotations
@@ -95,12 +96,14 @@ class Service:
         self._answerer = Answerer(guard, self.limits, anchors=self._book, status=self._status)
         self._pictures = FairQueue["_Connection", "_Job"](max_waiting=self.limits.max_waiting)
         self._words = FairQueue["_Connection", "_Job"](max_waiting=self.limits.max_waiting)
+        self._clips = FairQueue["_Connection", "_Job"](max_waiting=self.limits.max_waiting)
         self._workers = guard.concurrency
-        self._done: deque[_Done] = deque()
+        self._done: deque[_Connection] = deque()
         self._connections: set[_Connection] = set()
         self._selector = selectors.DefaultSelector()
         self._accept_again_at: float | None = None
         self._held_bytes = 0
+        self._held_lock = threading.Lock()
         self._served_ms = 20.0  # of one picture, a moving average; what is said to busy clients
         self._busy_since: dict[int, float] = {}
         self._started = time.monotonic()
@@ -132,7 +135,7 @@ class Service:
         self._running = True
         threads = [
             threading.Thread(target=self._work, args=(queue, number), name=f"safelight-serve-{number}", daemon=True)
-            for number, queue in enumerate([self._words, *[self._pictures] * self._workers])
+            for number, queue in enumerate([self._words, *[self._pictures] * self._workers, self._clips])
         ]
         for thread in threads:
             thread.start()
@@ -142,8 +145,8 @@ class Service:
         try:
             self._loop()
         finally:
-            self._pictures.close()
-            self._words.close()
+            for queue in (self._pictures, self._words, self._clips):
+                queue.close()
             for connection in list(self._connections):
                 self._drop(connection)
             self._listener.close()
@@ -201,7 +204,9 @@ class Service:
                 ping_at = now + watchdog_s
                 if not self._stuck(now):
                     _sockets.notify("WATCHDOG=1")
-            for key, events in self._selector.select(self._wait_s(now, ping_at if watchdog_s is not None else None)):
+            ready = self._selector.select(self._wait_s(now, ping_at if watchdog_s is not None else None))
+            self._deliver()
+            for key, events in ready:
                 if key.fileobj is self._listener.sock:
                     self._accept()
                 elif key.fileobj == self._wake_read:
@@ -214,14 +219,17 @@ class Service:
                         self._flush(connection)
                     if events & selectors.EVENT_READ and not connection.closed:
                         self._read(connection)
-            self._deliver()
             self._expire(time.monotonic())
             if self._stop_at is not None:
                 self._stop_listening()
 
     def _wait_s(self, now: float, ping_at: float | None) -> float | None:
+        if self._done:
+            return 0.0
         moments = [due for connection in self._connections if (due := connection.due(self.limits)) is not None]
         moments += [at for at in (ping_at, self._accept_again_at, self._stop_at) if at is not None]
+        if any(connection.in_work for connection in self._connections):
+            moments.append(now + _LOOK_AGAIN_S)  # a worker that has answered wakes nobody who need not know at once
         return max(0.0, min(moments) - now) if moments else None
 
     def _accept(self) -> None:
@@ -329,7 +337,8 @@ class Service:
             else:
                 self._post(connection, message.id, self._answerer.error(problem, None))
             return
-        queue = self._pictures if isinstance(request, (_wire.CheckImage, _wire.CheckClip)) else self._words
+        queues = {_wire.CheckImage: self._pictures, _wire.CheckClip: self._clips}
+        queue = queues.get(type(request), self._words)
         job = _Job(message, request, held, now + (getattr(request, "timeout_ms", None) or _LONGEST_WAIT_MS) / 1000)
         problem_ = None
         if message.shed:
@@ -355,25 +364,22 @@ class Service:
         self._hold(connection, -held)
 
     def _hold(self, connection: _Connection, more_bytes: int) -> None:
-        connection.held_bytes += more_bytes
-        self._held_bytes += more_bytes
+        with self._held_lock:
+            connection.held_bytes += more_bytes
+            self._held_bytes += more_bytes
 
     def _deliver(self) -> None:
-        """Send what the workers have answered."""
+        """Take note of what the workers have done, and send what they could not."""
         while self._done:
-            done = self._done.popleft()
-            connection = done.connection
-            self._hold(connection, -done.held)
+            connection = self._done.popleft()
+            self._counts["answers"] += 1
             connection.in_work -= 1
             if not connection.closed:
-                self._post(connection, done.id, done.answer)
-                self._watch(connection)
+                self._flush(connection)
 
     def _post(self, connection: _Connection, id: int, answer: Answer) -> None:
         self._counts["answers"] += 1
-        if not connection.out:
-            connection.sent_at = time.monotonic()
-        connection.out.append(memoryview(_wire.pack(id, answer.body, action=answer.action)))
+        connection.send(_wire.pack(id, answer.body, action=answer.action))
         self._flush(connection)
 
     def _end(self, connection: _Connection, error: RequestError, id: int) -> None:
@@ -383,17 +389,7 @@ class Service:
         self._post(connection, id, self._answerer.error(error, None))
 
     def _flush(self, connection: _Connection) -> None:
-        try:
-            while connection.out:
-                sent = connection.sock.send(connection.out[0], socket.MSG_NOSIGNAL)
-                connection.sent_at = time.monotonic()
-                if sent < len(connection.out[0]):
-                    connection.out[0] = connection.out[0][sent:]
-                else:
-                    connection.out.popleft()
-        except (BlockingIOError, InterruptedError):
-            pass
-        except OSError:
+        if not connection.send():
             self._drop(connection)
             return
         if connection.ending and not connection.out:
@@ -424,16 +420,14 @@ class Service:
         """The client is gone, or must go: forget all that it asked."""
         if connection.closed:
             return
-        connection.closed = True
         self._connections.discard(connection)
         if connection.events:
             self._selector.unregister(connection.sock)
-        connection.sock.close()
-        connection.out.clear()
+        connection.close()
         self._hold(connection, -connection.reader.content_bytes_held)
         connection.reader.close()
         connection.peer.leave()
-        for queue in (self._pictures, self._words):
+        for queue in (self._pictures, self._words, self._clips):
             for job in queue.drop(connection):
                 job.message.wipe()
                 self._hold(connection, -job.held)
@@ -461,7 +455,7 @@ class Service:
         return any(connection.in_work or connection.out for connection in self._connections)
 
     def _stuck(self, now: float) -> bool:
-        """Whether every thread of a kind has been on one request for longer than any may take."""
+        """Whether every thread for pictures, or the one for words, hangs. How long a clip may take, nobody knows."""
         since = dict(self._busy_since)
         pictures = [since.get(number) for number in range(1, self._workers + 1)]
         late = now - _STUCK_AFTER_S
@@ -496,11 +490,15 @@ class Service:
                     answer = self._answerer.answer(connection.peer, job.message, job.request)
                 except Exception:  # noqa: BLE001 - this thread serves everybody
                     answer = _LAST_ANSWER
-                if number:
+                if queue is self._pictures:
                     self._served_ms += ((time.monotonic() - began) * 1000 - self._served_ms) / 16
+            self._hold(connection, -job.held)
+            # Sent from here: one turn of the scheduler less. What the socket does not take is sent from the loop.
+            connection.send(_wire.pack(id, answer.body, action=answer.action))
             del self._busy_since[number]
-            self._done.append(_Done(connection, id, answer, job.held))
-            self._wake()
+            self._done.append(connection)
+            if connection.out or not connection.events & selectors.EVENT_READ or self._stop_at is not None:
+                self._wake()
 
     # -- what is told -----------------------------------------------------------------------------------------------
 
@@ -508,7 +506,7 @@ class Service:
         return {
             "uptime_s": round(time.monotonic() - self._started, 1),
             "clients": len(self._connections),
-            "waiting": len(self._pictures) + len(self._words),
+            "waiting": len(self._pictures) + len(self._words) + len(self._clips),
             **{name: self._counts[name] for name in ("answers", "busy", "refused", "wire_errors", "late")},
         }
 
@@ -541,6 +539,40 @@ class _Connection:
     counted: bool = True
     ending: bool = False
     closed: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self, frame: bytes = b"") -> bool:
+        """Send this behind what waits, as far as the socket takes it now; ``False`` when nobody is there any more.
+
+        From any thread; frames stay whole, and nothing is sent to a descriptor that is somebody else's by now.
+        """
+        with self.lock:
+            if self.closed:
+                return False
+            if frame:
+                if not self.out:
+                    self.sent_at = time.monotonic()
+                self.out.append(memoryview(frame))
+            try:
+                while self.out:
+                    sent = self.sock.send(self.out[0], socket.MSG_NOSIGNAL)
+                    self.sent_at = time.monotonic()
+                    if sent < len(self.out[0]):
+                        self.out[0] = self.out[0][sent:]
+                    else:
+                        self.out.popleft()
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError:
+                return False
+            return True
+
+    def close(self) -> None:
+        """Hang up; a worker who is sending finishes first."""
+        with self.lock:
+            self.closed = True
+            self.sock.close()
+            self.out.clear()
 
     def due(self, limits: ServeLimits) -> float | None:
         """When patience with this client ends, as things stand."""
@@ -574,14 +606,6 @@ class _Job:
     until: float
 
 
-@dataclass(slots=True)
-class _Done:
-    connection: _Connection
-    id: int
-    answer: Answer
-    held: int
-
-
 #: When not even an error can be put together.
 _LAST_ANSWER: Final = Answer(
     int(Action.HOLD),
@@ -589,6 +613,7 @@ _LAST_ANSWER: Final = Answer(
     b'"reasons":["SERVICE_FAILED"]}',
 )
 _ACCEPT_AT_ONCE: Final = 16
+_LOOK_AGAIN_S: Final = 1.0
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM_PAUSE_S: Final = 0.2
 _FULL_RETRY_MS: Final = 1_000
