@@ -3,7 +3,7 @@
 python tests/bench/bench_collector.py check                 what one record costs a processor, without a database
 python tests/bench/bench_collector.py throughput [FOLDER]   SQLite and PostgreSQL, 1 and 4 processes; plain inserts
 python tests/bench/bench_collector.py latency [FOLDER]      enqueue to acknowledgement, one record at a time
-python tests/bench/bench_collector.py growth [FOLDER] [ROWS]  inserts, queries, sizes; empty and with 10,000,000 rows
+python tests/bench/bench_collector.py growth [FOLDER] [ROWS] [KIND…]  inserts, queries, sizes; empty and with 10,000,000
 
 FOLDER is where the databases are made and deleted again; it should be on the disk that is meant. PostgreSQL is a
 private server with fsync on, 256 MB of shared buffers and a WAL of up to 4 GB.
@@ -296,8 +296,8 @@ def latency(folder: Path) -> None:
             )
 
 
-def growth(folder: Path, rows: int) -> None:
-    for kind in ("sqlite", "postgresql"):
+def growth(folder: Path, rows: int, kinds: list[str]) -> None:
+    for kind in kinds or ["sqlite", "postgresql"]:
         with database(kind, folder) as url:
             sealing = PrivateKey.generate()
             storage = set_up(url, sealing)
@@ -316,6 +316,7 @@ def _fill(storage: Storage, kind: str, rows: int) -> None:
     content = json.dumps(_content(7))
     with storage._write() as connection:
         if kind == "postgresql":
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(
                 text(
                     "INSERT INTO keys (id, pseudonym, public_key, enrolled_on, expires_on, accepted_until) SELECT i, "
@@ -352,6 +353,7 @@ def _fill(storage: Storage, kind: str, rows: int) -> None:
             )
     if kind == "postgresql":
         with storage._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SET statement_timeout = 0"))
             connection.execute(text("VACUUM ANALYZE"))
 
 
@@ -403,7 +405,7 @@ def main(words: list[str]) -> None:
     elif what == "latency":
         latency(folder)
     elif what == "growth":
-        growth(folder, int(words[2]) if len(words) > 2 else 10_000_000)
+        growth(folder, int(words[2]) if len(words) > 2 else 10_000_000, words[3:])
     else:
         raise SystemExit(__doc__)
 
