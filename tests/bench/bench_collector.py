@@ -3,7 +3,7 @@
 python tests/bench/bench_collector.py check                 what one record costs a processor, without a database
 python tests/bench/bench_collector.py throughput [FOLDER]   SQLite and PostgreSQL, 1 and 4 processes; plain inserts
 python tests/bench/bench_collector.py latency [FOLDER]      enqueue to acknowledgement, one record at a time
-python tests/bench/bench_collector.py growth [FOLDER] [ROWS]  inserts, queries, sizes; empty and with 10,000,000 rows
+python tests/bench/bench_collector.py growth [FOLDER] [ROWS] [KIND…]  inserts, queries, sizes; empty and with 10,000,000
 
 FOLDER is where the databases are made and deleted again; it should be on the disk that is meant. PostgreSQL is a
 private server with fsync on, 256 MB of shared buffers and a WAL of up to 4 GB.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import http.client
 import json
 import multiprocessing
+import os
 import sqlite3
 import statistics
 import sys
@@ -64,6 +65,30 @@ def median_us(
         times.append((clock() - started) * 1e6)
     times.sort()
     return times[rounds // 2], times[rounds * 95 // 100]
+
+
+def processor_s(root: int) -> float:
+    """Processor time of a process and its descendants, the ended ones included that were waited for."""
+    total = 0.0
+    waiting = [root]
+    ticks = os.sysconf("SC_CLK_TCK")
+    while waiting:
+        pid = waiting.pop()
+        try:
+            words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += sum(int(word) for word in words[11:15]) / ticks
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                waiting += [int(word) for word in (task / "children").read_text().split()]
+        except OSError:
+            continue
+    return total
+
+
+def server_pid(url: str) -> int | None:
+    """The database server's own process, if there is one."""
+    if url.startswith("sqlite"):
+        return None
+    return int((Path(url.partition("host=")[2]) / "data" / "postmaster.pid").read_text().split()[0])
 
 
 @contextmanager
@@ -152,12 +177,16 @@ def throughput(folder: Path) -> None:
                 for device in devices:
                     storage.enrol(token_digest("token"), device.public_key)
                 collector = CollectorProcess(environment(Path(place), url, sealing, **LIMITS), workers=workers)
+                server = server_pid(url)
+                before = processor_s(collector.process.pid), processor_s(server) if server else 0.0
                 try:
                     results = context.Queue()
                     clients = context.Process(target=_send, args=(collector.port, bodies, results))
                     clients.start()
                     elapsed, took = results.get(timeout=600)
                     clients.join()
+                    ours = processor_s(collector.process.pid) - before[0]
+                    theirs = (processor_s(server) if server else 0.0) - before[1]
                 finally:
                     collector.close()
                 stored = storage.counts(today() - timedelta(days=1), today())["records.stored"]
@@ -167,7 +196,8 @@ def throughput(folder: Path) -> None:
                 print(
                     f"{kind:10s} {workers} process(es): {RECORDS / elapsed:7,.0f} records/s; a request of {BATCH}: "
                     f"median {statistics.median(ordered) * 1e3:.0f} ms, "
-                    f"p95 {ordered[len(ordered) * 95 // 100] * 1e3:.0f} ms",
+                    f"p95 {ordered[len(ordered) * 95 // 100] * 1e3:.0f} ms; processor time a record: "
+                    f"collector {ours / RECORDS * 1e6:.0f} µs, server {theirs / RECORDS * 1e6:.0f} µs",
                     flush=True,
                 )
         with database(kind, folder) as url:
@@ -266,8 +296,8 @@ def latency(folder: Path) -> None:
             )
 
 
-def growth(folder: Path, rows: int) -> None:
-    for kind in ("sqlite", "postgresql"):
+def growth(folder: Path, rows: int, kinds: list[str]) -> None:
+    for kind in kinds or ["sqlite", "postgresql"]:
         with database(kind, folder) as url:
             sealing = PrivateKey.generate()
             storage = set_up(url, sealing)
@@ -286,6 +316,7 @@ def _fill(storage: Storage, kind: str, rows: int) -> None:
     content = json.dumps(_content(7))
     with storage._write() as connection:
         if kind == "postgresql":
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(
                 text(
                     "INSERT INTO keys (id, pseudonym, public_key, enrolled_on, expires_on, accepted_until) SELECT i, "
@@ -322,6 +353,7 @@ def _fill(storage: Storage, kind: str, rows: int) -> None:
             )
     if kind == "postgresql":
         with storage._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SET statement_timeout = 0"))
             connection.execute(text("VACUUM ANALYZE"))
 
 
@@ -373,7 +405,7 @@ def main(words: list[str]) -> None:
     elif what == "latency":
         latency(folder)
     elif what == "growth":
-        growth(folder, int(words[2]) if len(words) > 2 else 10_000_000)
+        growth(folder, int(words[2]) if len(words) > 2 else 10_000_000, words[3:])
     else:
         raise SystemExit(__doc__)
 

@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import json
 import random
+import resource
 import threading
 import time
 from collections import Counter
@@ -225,6 +226,31 @@ def test_kill_9_of_processes_and_crashes_of_the_database_lose_and_double_nothing
         assert fleet.lost_answers > 0
         assert len(sent) >= rounds * BATCH
         fleet.check(sent)
+    finally:
+        collector.close()
+        fleet.storage.close()
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_traffic(sqlite_url: str, place: Path, sealing: PrivateKey):
+    """The operating system itself refuses to let the files grow: no acknowledgement, and all of it stored later."""
+    fleet = Fleet(sqlite_url, sealing, 1)
+    collector = CollectorProcess(environment(place, sqlite_url, sealing))
+    (device,) = fleet.devices
+    batches = [[device.record() for _ in range(50)] for _ in range(6)]
+    try:
+        largest = max(path.stat().st_size for path in place.iterdir() if path.is_file())
+        resource.prlimit(collector.process.pid, resource.RLIMIT_FSIZE, (largest + 60_000, resource.RLIM_INFINITY))
+        states = [collector.post("/v1/records", device.batch(batch)) for batch in batches]
+        assert (states[0][0], states[-1][0]) == (200, 503)
+        assert states[-1][1]["error"] == "storage"
+        for status, answer in states:
+            if status == 200:
+                fleet.note(answer["acks"])
+        resource.prlimit(collector.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        for batch in batches:
+            send_until_acknowledged(collector, fleet, device, batch, drop=None)
+        fleet.check({record["id"] for batch in batches for record in batch})
+        collector.wait()
     finally:
         collector.close()
         fleet.storage.close()

@@ -48,7 +48,8 @@ def test_counters_are_fit_for_publishing(collector):
         "from": "2026-11-01",
         "to": "2026-11-30",
         "counters": {
-            "records.action.HOLD": 30,
+            "records.action.hold": 30,
+            "records.action.none": 15,
             "records.category.known_material": 30,
             "records.made_by.list_match": 30,
             "records.made_by.person": 15,
@@ -56,6 +57,17 @@ def test_counters_are_fit_for_publishing(collector):
         },
     }
     assert collector.operator("/v1/counters").json()["to"] == "2026-11-22"
+
+
+def test_a_transparency_report_takes_the_counters_as_they_are(collector):
+    from safelight.accountability.transparency import build_report, read_counters, report_csv
+
+    device = collector.device()
+    collector.send(device, [device.record() for _ in range(30)])
+    periods = read_counters(collector.operator("/v1/counters").content)
+    table = report_csv(build_report(list(periods), product="a product", source="collector"))
+    assert "known_material" in table
+    assert "30" in table
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from safelight_collector.counting import publishable
+from hypothesis import given
+from hypothesis import strategies as st
+from safelight_collector.counting import names_of, publishable
 from safelight_collector.errors import ClockError, SetupError
 from safelight_collector.settings import Settings
 from safelight_collector.storage import Storage
@@ -30,7 +33,8 @@ def test_counts_say_what_was_stored_and_no_replay_is_counted(either):
         "records.made_by.person": 1,
         "records.category.known_material": 5,
         "records.category.not_sure": 1,
-        "records.action.HOLD": 5,
+        "records.action.hold": 5,
+        "records.action.none": 1,
     }
     assert either.storage.by_day("records.stored", DAY, DAY) == {DAY: 6}
     assert either.storage.counts(DAY + timedelta(days=1), DAY + timedelta(days=9)) == {}
@@ -174,9 +178,12 @@ def test_an_old_database_with_records_is_counted_and_loses_nothing(empty_url: st
         "records.stored": 5,
         "records.made_by.person": 3,
         "records.made_by.list_match": 1,
+        "records.made_by.none": 1,
         "records.category.not_sure": 3,
         "records.category.known_material": 1,
-        "records.action.HOLD": 1,
+        "records.category.none": 1,
+        "records.action.hold": 1,
+        "records.action.none": 4,
     }
     storage.check_ready()
     storage.migrate("0001", down=True)
@@ -223,6 +230,23 @@ def test_what_waits_for_the_disk_is_asked_for(either):
 )
 def test_small_cells_are_withheld_with_what_would_tell_them(counts: dict[str, int], shown: dict[str, int]):
     assert publishable(counts, min_cell=10)[0] == shown
+
+
+@given(st.lists(st.tuples(*(st.sampled_from("abc") for _ in range(2))), max_size=60), st.integers(1, 12))
+def test_nobody_can_work_out_a_withheld_cell_by_subtraction(records_of: list[tuple[str, str]], min_cell: int):
+    counts = Counter(
+        name for category, made_by in records_of for name in names_of({"category": category, "made_by": made_by})
+    )
+    shown, withheld = publishable(counts, min_cell=min_cell)
+    assert set(shown) | set(withheld) == set(counts)
+    assert all(count >= min_cell for count in shown.values())
+    if "records.stored" not in shown:
+        return
+    for dimension in ("category", "made_by", "action"):
+        hidden = [name for name in withheld if name.startswith(f"records.{dimension}.")]
+        told = shown["records.stored"] - sum(n for name, n in shown.items() if name.startswith(f"records.{dimension}."))
+        assert told == sum(counts[name] for name in hidden)
+        assert not hidden or (told >= min_cell and len(hidden) >= 2)
 
 
 def test_shards_of_several_processes_add_up(make_world: Callable[..., Any], sqlite_url: str):

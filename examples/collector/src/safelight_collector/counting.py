@@ -11,12 +11,15 @@ DIMENSIONS: Final = ("made_by", "category", "action")
 
 
 def names_of(content: Mapping[str, Any] | None) -> list[str]:
-    """The counters that one stored record adds to. ``None`` is a record whose content retention has erased."""
+    """The counters that one stored record adds to. ``None`` is a record whose content retention has erased.
+
+    A record without a word counts as ``none``: every dimension adds up to the total, so that what is withheld of it
+    cannot be told from what is left.
+    """
     names = [TOTAL]
-    for dimension in DIMENSIONS if content else ():
+    for dimension in DIMENSIONS:
         word = (content or {}).get(dimension)
-        if isinstance(word, str) and word:
-            names.append(f"records.{dimension}.{word}"[:64])
+        names.append(f"records.{dimension}.{word.lower() if isinstance(word, str) and word else 'none'}"[:64])
     return names
 
 

@@ -48,8 +48,8 @@ def upgrade() -> None:
         found[received_on, "records.stored"] += 1
         for dimension in _DIMENSIONS:
             word = (content or {}).get(dimension)
-            if isinstance(word, str) and word:
-                found[received_on, f"records.{dimension}.{word}"[:64]] += 1
+            word = word.lower() if isinstance(word, str) and word else "none"
+            found[received_on, f"records.{dimension}.{word}"[:64]] += 1
     if found:
         op.bulk_insert(
             counts, [{"day": day, "name": name, "shard": 0, "count": count} for (day, name), count in found.items()]
