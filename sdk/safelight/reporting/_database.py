@@ -22,6 +22,8 @@ from safelight.keys import KeyProvider
 KEY_NAME: Final = "outbox"
 VERSION: Final = 1
 _BUSY_TIMEOUT_S: Final = 10.0
+# One MiB of log at most before it is moved over: small devices have small disks.
+_LOG_PAGES: Final = 256
 
 T = TypeVar("T")
 
@@ -65,7 +67,7 @@ _TABLES: Final = (
     "signature BLOB NOT NULL, kind BLOB NOT NULL, state TEXT NOT NULL, queued_s REAL NOT NULL, "
     "attempts INTEGER NOT NULL)",
     "CREATE TABLE ledger (id BLOB PRIMARY KEY NOT NULL, state TEXT NOT NULL, queued_day TEXT NOT NULL, "
-    "last_day TEXT NOT NULL, attempts INTEGER NOT NULL, collector TEXT NOT NULL) WITHOUT ROWID",
+    "last_day TEXT NOT NULL, last_s REAL NOT NULL, attempts INTEGER NOT NULL, collector TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE count (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) WITHOUT ROWID",
 )
 # Exactly these objects may exist: a trigger or a view that somebody adds would run with our writes.
@@ -95,6 +97,7 @@ class Database:
         self._connection: Any = None
         self._file_id: tuple[int, int] | None = None
         self._pid = os.getpid()
+        self._only_reads = False
         self._key: bytes | None = None
         self._aead: Aead | None = None
 
@@ -112,7 +115,7 @@ class Database:
         failure: ReportError | None = None
         with self._lock:
             try:
-                connection = self._opened(create=create)
+                connection = self._opened(create=create, write=write)
                 if connection is None:
                     yield None
                     return
@@ -128,6 +131,10 @@ class Database:
                 self._disconnect()
                 # Raised outside the handler: its context would name a path.
                 failure = report_error(state_of(error))
+            finally:
+                if self._only_reads:
+                    # The folder may be writable the next time.
+                    self._disconnect()
         if failure is not None:
             raise failure
 
@@ -214,7 +221,7 @@ class Database:
         assert self._aead is not None
         return Transaction(connection, self._aead)
 
-    def _opened(self, *, create: bool) -> Any:
+    def _opened(self, *, create: bool, write: bool) -> Any:
         if self._pid != os.getpid():
             # A connection must not cross a fork; the parent's stays open in the parent.
             self._connection, self._pid = None, os.getpid()
@@ -236,6 +243,12 @@ class Database:
             _sync_folder(self.path.parent)
             status = os.stat(self.path)
             file_id = (status.st_dev, status.st_ino)
+        if not os.access(self.path.parent, os.W_OK):
+            if write:
+                raise report_error(OutboxState.READ_ONLY)
+            self._only_reads = True
+            self._connection = _read_only_connect(self.path)
+            return self._connection
         connection = self._connect(self.path)
         try:
             connection.execute("PRAGMA trusted_schema = OFF").fetchall()
@@ -244,6 +257,7 @@ class Database:
                 # In a folder that cannot be written to, reading goes on without it.
                 connection.execute("PRAGMA journal_mode = WAL").fetchall()
             connection.execute("PRAGMA synchronous = FULL").fetchall()
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}").fetchall()
         except BaseException:
             connection.close()
             raise
@@ -256,6 +270,7 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.close()
             self._connection = None
+        self._only_reads = False
 
 
 class Transaction:
@@ -338,6 +353,14 @@ def _standard_connect(path: Path) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
+
+
+def _read_only_connect(path: Path) -> sqlite3.Connection:
+    """Where nothing can be written, SQLite cannot make the files that WAL needs; without a log it needs none."""
+    log = path.with_name(path.name + "-wal")
+    whole = not log.exists() or log.stat().st_size == 0
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if whole else ''}"
+    return sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
 
 
 def _context(name: str) -> bytes:
