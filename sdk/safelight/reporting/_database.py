@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from nacl.exceptions import CryptoError
@@ -98,6 +98,8 @@ class Database:
         self._file_id: tuple[int, int] | None = None
         self._pid = os.getpid()
         self._only_reads = False
+        # What was opened last, by name, with the sealed bytes that it came from: opening costs more than comparing.
+        self._opened_values: dict[str, tuple[bytes, object]] = {}
         self._key: bytes | None = None
         self._aead: Aead | None = None
 
@@ -170,6 +172,7 @@ class Database:
         with self._lock:
             self._disconnect()
             self._key = self._aead = None
+            self._opened_values.clear()
             try:
                 # A damaged key opens nothing any more and would stand in the way of a new one.
                 with contextlib.suppress(KeyMissingError):
@@ -197,6 +200,7 @@ class Database:
         with self._lock:
             self._disconnect()
             self._key = self._aead = None
+            self._opened_values.clear()
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -219,7 +223,7 @@ class Database:
             raise report_error(OutboxState.DAMAGED)
         self.key()
         assert self._aead is not None
-        return Transaction(connection, self._aead)
+        return Transaction(connection, self._aead, self._opened_values)
 
     def _opened(self, *, create: bool, write: bool) -> Any:
         if self._pid != os.getpid():
@@ -276,9 +280,10 @@ class Database:
 class Transaction:
     """What is done inside one transaction."""
 
-    def __init__(self, connection: Any, aead: Aead) -> None:
+    def __init__(self, connection: Any, aead: Aead, opened: dict[str, tuple[bytes, object]]) -> None:
         self._connection = connection
         self._aead = aead
+        self._opened = opened
 
     def execute(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         """One statement without an answer."""
@@ -289,7 +294,7 @@ class Transaction:
         return [tuple(row) for row in self._connection.execute(statement, values).fetchall()]
 
     def get(self, name: str, kind: type[T]) -> T | None:
-        """A sealed value, or ``None``.
+        """A sealed value, or ``None``. Not to be changed in place.
 
         Raises:
             ReportError: it is not what was written.
@@ -297,8 +302,14 @@ class Transaction:
         rows = self.rows("SELECT sealed FROM meta WHERE name = ?", (name,))
         if not rows:
             return None
+        sealed = rows[0][0]
+        known = self._opened.get(name)
+        if known is not None and known[0] == sealed:
+            return cast("T", known[1])
         with contextlib.suppress(CryptoError, ValueError, TypeError, msgspec.DecodeError):
-            return msgspec.msgpack.decode(bytes(self._aead.decrypt(rows[0][0], _context(name))), type=kind)
+            value = msgspec.msgpack.decode(bytes(self._aead.decrypt(sealed, _context(name))), type=kind)
+            self._opened[name] = (sealed, value)
+            return value
         raise report_error(OutboxState.DAMAGED)
 
     def put(self, name: str, value: Any) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Final, Literal
@@ -152,7 +153,7 @@ class Epoch(msgspec.Struct, frozen=True):
     @property
     def key(self) -> SigningKey:
         """Signs records of this epoch."""
-        return SigningKey(self.seed)
+        return _signing_key(self.seed)
 
 
 class _Schedule(msgspec.Struct, frozen=True):
@@ -720,7 +721,6 @@ class Outbox:
             return msgspec.structs.replace(draft, id=record_id.hex(), day=known[0][1])
         record = msgspec.structs.replace(draft, id=record_id.hex())
         sealed = seal_record(record, collector.sealing_key)
-        self._drop_old(work, reading)
         self._make_room(work, reading)
         work.execute(
             "INSERT INTO record (id, pseudonym, sealed, signature, kind, state, queued_s, attempts) "
@@ -821,6 +821,8 @@ class Outbox:
         too_many = self._waiting(work) + 1 - self.limits.max_records
         if too_many <= 0:
             return
+        self._drop_old(work, reading)
+        too_many = max(0, self._waiting(work) + 1 - self.limits.max_records)
         found = [
             (self._made_by(row_id, kind) == "person", queued_s, row_id)
             for row_id, kind, queued_s in work.rows("SELECT id, kind, queued_s FROM record")
@@ -908,6 +910,11 @@ def _set_ledger(work: Transaction, row_id: bytes, state: str, reading: Reading) 
 
 def _is_id(text: str) -> bool:
     return len(text) == 2 * ID_BYTES and all(letter in "0123456789abcdef" for letter in text)
+
+
+@lru_cache(maxsize=4)
+def _signing_key(seed: bytes) -> SigningKey:
+    return SigningKey(seed)
 
 
 def _subkey(key: bytes, pseudonym: str) -> bytes:
