@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from nacl.exceptions import CryptoError
@@ -22,6 +22,8 @@ from safelight.keys import KeyProvider
 KEY_NAME: Final = "outbox"
 VERSION: Final = 1
 _BUSY_TIMEOUT_S: Final = 10.0
+# One MiB of log at most before it is moved over: small devices have small disks.
+_LOG_PAGES: Final = 256
 
 T = TypeVar("T")
 
@@ -65,7 +67,7 @@ _TABLES: Final = (
     "signature BLOB NOT NULL, kind BLOB NOT NULL, state TEXT NOT NULL, queued_s REAL NOT NULL, "
     "attempts INTEGER NOT NULL)",
     "CREATE TABLE ledger (id BLOB PRIMARY KEY NOT NULL, state TEXT NOT NULL, queued_day TEXT NOT NULL, "
-    "last_day TEXT NOT NULL, attempts INTEGER NOT NULL, collector TEXT NOT NULL) WITHOUT ROWID",
+    "last_day TEXT NOT NULL, last_s REAL NOT NULL, attempts INTEGER NOT NULL, collector TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE count (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) WITHOUT ROWID",
 )
 # Exactly these objects may exist: a trigger or a view that somebody adds would run with our writes.
@@ -95,6 +97,9 @@ class Database:
         self._connection: Any = None
         self._file_id: tuple[int, int] | None = None
         self._pid = os.getpid()
+        self._only_reads = False
+        # What was opened last, by name, with the sealed bytes that it came from: opening costs more than comparing.
+        self._opened_values: dict[str, tuple[bytes, object]] = {}
         self._key: bytes | None = None
         self._aead: Aead | None = None
 
@@ -112,7 +117,7 @@ class Database:
         failure: ReportError | None = None
         with self._lock:
             try:
-                connection = self._opened(create=create)
+                connection = self._opened(create=create, write=write)
                 if connection is None:
                     yield None
                     return
@@ -128,6 +133,10 @@ class Database:
                 self._disconnect()
                 # Raised outside the handler: its context would name a path.
                 failure = report_error(state_of(error))
+            finally:
+                if self._only_reads:
+                    # The folder may be writable the next time.
+                    self._disconnect()
         if failure is not None:
             raise failure
 
@@ -163,6 +172,7 @@ class Database:
         with self._lock:
             self._disconnect()
             self._key = self._aead = None
+            self._opened_values.clear()
             try:
                 # A damaged key opens nothing any more and would stand in the way of a new one.
                 with contextlib.suppress(KeyMissingError):
@@ -190,6 +200,7 @@ class Database:
         with self._lock:
             self._disconnect()
             self._key = self._aead = None
+            self._opened_values.clear()
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -212,9 +223,9 @@ class Database:
             raise report_error(OutboxState.DAMAGED)
         self.key()
         assert self._aead is not None
-        return Transaction(connection, self._aead)
+        return Transaction(connection, self._aead, self._opened_values)
 
-    def _opened(self, *, create: bool) -> Any:
+    def _opened(self, *, create: bool, write: bool) -> Any:
         if self._pid != os.getpid():
             # A connection must not cross a fork; the parent's stays open in the parent.
             self._connection, self._pid = None, os.getpid()
@@ -236,6 +247,12 @@ class Database:
             _sync_folder(self.path.parent)
             status = os.stat(self.path)
             file_id = (status.st_dev, status.st_ino)
+        if not os.access(self.path.parent, os.W_OK):
+            if write:
+                raise report_error(OutboxState.READ_ONLY)
+            self._only_reads = True
+            self._connection = _read_only_connect(self.path)
+            return self._connection
         connection = self._connect(self.path)
         try:
             connection.execute("PRAGMA trusted_schema = OFF").fetchall()
@@ -244,6 +261,7 @@ class Database:
                 # In a folder that cannot be written to, reading goes on without it.
                 connection.execute("PRAGMA journal_mode = WAL").fetchall()
             connection.execute("PRAGMA synchronous = FULL").fetchall()
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}").fetchall()
         except BaseException:
             connection.close()
             raise
@@ -256,14 +274,16 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.close()
             self._connection = None
+        self._only_reads = False
 
 
 class Transaction:
     """What is done inside one transaction."""
 
-    def __init__(self, connection: Any, aead: Aead) -> None:
+    def __init__(self, connection: Any, aead: Aead, opened: dict[str, tuple[bytes, object]]) -> None:
         self._connection = connection
         self._aead = aead
+        self._opened = opened
 
     def execute(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         """One statement without an answer."""
@@ -274,7 +294,7 @@ class Transaction:
         return [tuple(row) for row in self._connection.execute(statement, values).fetchall()]
 
     def get(self, name: str, kind: type[T]) -> T | None:
-        """A sealed value, or ``None``.
+        """A sealed value, or ``None``. Not to be changed in place.
 
         Raises:
             ReportError: it is not what was written.
@@ -282,8 +302,14 @@ class Transaction:
         rows = self.rows("SELECT sealed FROM meta WHERE name = ?", (name,))
         if not rows:
             return None
+        sealed = rows[0][0]
+        known = self._opened.get(name)
+        if known is not None and known[0] == sealed:
+            return cast("T", known[1])
         with contextlib.suppress(CryptoError, ValueError, TypeError, msgspec.DecodeError):
-            return msgspec.msgpack.decode(bytes(self._aead.decrypt(rows[0][0], _context(name))), type=kind)
+            value = msgspec.msgpack.decode(bytes(self._aead.decrypt(sealed, _context(name))), type=kind)
+            self._opened[name] = (sealed, value)
+            return value
         raise report_error(OutboxState.DAMAGED)
 
     def put(self, name: str, value: Any) -> None:
@@ -338,6 +364,14 @@ def _standard_connect(path: Path) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
+
+
+def _read_only_connect(path: Path) -> sqlite3.Connection:
+    """Where nothing can be written, SQLite cannot make the files that WAL needs; without a log it needs none."""
+    log = path.with_name(path.name + "-wal")
+    whole = not log.exists() or log.stat().st_size == 0
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if whole else ''}"
+    return sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
 
 
 def _context(name: str) -> bytes:

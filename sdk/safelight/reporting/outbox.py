@@ -20,7 +20,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Final, Literal
@@ -152,7 +153,7 @@ class Epoch(msgspec.Struct, frozen=True):
     @property
     def key(self) -> SigningKey:
         """Signs records of this epoch."""
-        return SigningKey(self.seed)
+        return _signing_key(self.seed)
 
 
 class _Schedule(msgspec.Struct, frozen=True):
@@ -516,8 +517,8 @@ class Outbox:
             for row in found:
                 work.execute("UPDATE record SET state = 'sent', attempts = attempts + 1 WHERE id = ?", (row[0],))
                 work.execute(
-                    "UPDATE ledger SET state = 'sent', last_day = ?, attempts = attempts + 1 WHERE id = ?",
-                    (day, row[0]),
+                    "UPDATE ledger SET state = 'sent', last_day = ?, last_s = ?, attempts = attempts + 1 WHERE id = ?",
+                    (day, reading.elapsed_s, row[0]),
                 )
         # By id, which is random: their order would say which came first.
         records = sorted(
@@ -543,7 +544,6 @@ class Outbox:
         found = {"acked": 0, "refused": 0, "unanswered": 0}
         with self._work() as work:
             reading = self._look(work)
-            day = _day(reading).isoformat()
             for record in batch.records:
                 state = states.get(record.id)
                 if state is None:
@@ -556,7 +556,7 @@ class Outbox:
                 if gone:
                     work.count(_WAITING, -1)
                     work.count(word, 1)
-                    work.execute("UPDATE ledger SET state = ?, last_day = ? WHERE id = ?", (word, day, row_id))
+                    _set_ledger(work, row_id, word, reading)
             epochs = work.get(_EPOCHS, list[Epoch]) or []
             kept = _still_needed(work, epochs)
             if kept != epochs:
@@ -626,7 +626,7 @@ class Outbox:
         )
 
     def ledger(self) -> Ledger:
-        """What left and what waits, newest day first; a year of it.
+        """What left and what waits, newest day first; a year of running time.
 
         Raises:
             ReportError: the outbox cannot be read.
@@ -721,7 +721,6 @@ class Outbox:
             return msgspec.structs.replace(draft, id=record_id.hex(), day=known[0][1])
         record = msgspec.structs.replace(draft, id=record_id.hex())
         sealed = seal_record(record, collector.sealing_key)
-        self._drop_old(work, reading)
         self._make_room(work, reading)
         work.execute(
             "INSERT INTO record (id, pseudonym, sealed, signature, kind, state, queued_s, attempts) "
@@ -736,9 +735,9 @@ class Outbox:
             ),
         )
         work.execute(
-            "INSERT OR REPLACE INTO ledger (id, state, queued_day, last_day, attempts, collector) "
-            "VALUES (?, 'queued', ?, ?, 0, ?)",
-            (record_id, record.day, record.day, collector.name),
+            "INSERT OR REPLACE INTO ledger (id, state, queued_day, last_day, last_s, attempts, collector) "
+            "VALUES (?, 'queued', ?, ?, ?, 0, ?)",
+            (record_id, record.day, record.day, reading.elapsed_s, collector.name),
         )
         schedule = work.get(_SCHEDULE, _Schedule)
         if schedule is None or (schedule.next_s <= reading.elapsed_s and not self._waiting(work)):
@@ -789,8 +788,9 @@ class Outbox:
         epoch = Epoch(bytes(key), pseudonym_of(bytes(key.verify_key)), reading.elapsed_s)
         epochs = [*(work.get(_EPOCHS, list[Epoch]) or []), epoch]
         work.put(_EPOCHS, _still_needed(work, epochs))
-        oldest = (_day(reading) - timedelta(days=_LEDGER_DAYS)).isoformat()
-        work.execute("DELETE FROM ledger WHERE last_day < ? AND state NOT IN ('queued', 'sent')", (oldest,))
+        # By running time: a clock that is set forward must not make the ledger forget.
+        oldest_s = reading.elapsed_s - _LEDGER_DAYS * _DAY_S
+        work.execute("DELETE FROM ledger WHERE last_s < ? AND state NOT IN ('queued', 'sent')", (oldest_s,))
         return epoch
 
     def _first_schedule(self, reading: Reading) -> _Schedule:
@@ -821,6 +821,8 @@ class Outbox:
         too_many = self._waiting(work) + 1 - self.limits.max_records
         if too_many <= 0:
             return
+        self._drop_old(work, reading)
+        too_many = max(0, self._waiting(work) + 1 - self.limits.max_records)
         found = [
             (self._made_by(row_id, kind) == "person", queued_s, row_id)
             for row_id, kind, queued_s in work.rows("SELECT id, kind, queued_s FROM record")
@@ -828,10 +830,9 @@ class Outbox:
         self._drop(work, reading, [one[-1] for one in sorted(found)[:too_many]], "dropped", "dropped.capacity")
 
     def _drop(self, work: Transaction, reading: Reading, ids: list[bytes], state: str, counter: str) -> None:
-        day = _day(reading).isoformat()
         for row_id in ids:
             work.execute("DELETE FROM record WHERE id = ?", (row_id,))
-            work.execute("UPDATE ledger SET state = ?, last_day = ? WHERE id = ?", (state, day, row_id))
+            _set_ledger(work, row_id, state, reading)
         work.count(counter, len(ids))
         work.count(_WAITING, -len(ids))
 
@@ -900,8 +901,20 @@ def _ledger(work: Transaction, record_id: str | None = None) -> Iterator[LedgerE
         yield LedgerEntry(row_id.hex(), *rest)
 
 
+def _set_ledger(work: Transaction, row_id: bytes, state: str, reading: Reading) -> None:
+    work.execute(
+        "UPDATE ledger SET state = ?, last_day = ?, last_s = ? WHERE id = ?",
+        (state, _day(reading).isoformat(), reading.elapsed_s, row_id),
+    )
+
+
 def _is_id(text: str) -> bool:
     return len(text) == 2 * ID_BYTES and all(letter in "0123456789abcdef" for letter in text)
+
+
+@lru_cache(maxsize=4)
+def _signing_key(seed: bytes) -> SigningKey:
+    return SigningKey(seed)
 
 
 def _subkey(key: bytes, pseudonym: str) -> bytes:
