@@ -698,7 +698,7 @@ def test_memory_of_a_large_picture_is_given_back() -> None:
     try:
         memory.put(np.full((3000, 4000, 3), 7, np.uint8))
         assert os.fstat(memory.fd).st_blocks * 512 >= 36_000_000
-        memory.wipe()
+        memory.overwrite()
         assert os.fstat(memory.fd).st_blocks == 0
     finally:
         memory.close()

@@ -149,7 +149,7 @@ def test_any_bytes_at_the_parser(data: bytes, cuts: random.Random) -> None:
         problem = _problem(message)
         assert problem is None or (problem.type, problem.id) == ("MALFORMED", message.id)
         content = message.content
-        message.wipe()
+        message.overwrite()
         assert not any(content)
     if error is not None:
         assert error.type in ("PROTOCOL", "TOO_LARGE")

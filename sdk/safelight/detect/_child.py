@@ -151,7 +151,7 @@ class Child:
         finally:
             if self._memory is not None:
                 # After a failure the child may still be reading: it reads zeros, and is about to be killed.
-                self._memory.wipe()
+                self._memory.overwrite()
 
     def kill(self) -> None:
         """End the process and whatever it started. May be called from another thread."""
@@ -160,25 +160,25 @@ class Child:
                 os.killpg(self.pid, signal.SIGKILL)
 
     def end(self) -> None:
-        """Kill, reap, wipe, and close."""
+        """Kill, reap, overwrite, and close."""
         self.kill()
         try:
             self._process.wait(REAP_S)
         except subprocess.TimeoutExpired:  # stuck in the kernel; it ends when it leaves it
             _lingering.append(self._process)
-        self._let_go(wipe=True)
+        self._let_go(overwrite=True)
 
     def abandon(self) -> None:
         """In a forked copy of the host: close the copies of what belongs to the original, and touch nothing."""
         self._process.returncode = -signal.SIGKILL  # so that nobody waits for a process that is not ours
-        self._let_go(wipe=False)
+        self._let_go(overwrite=False)
 
-    def _let_go(self, *, wipe: bool) -> None:
+    def _let_go(self, *, overwrite: bool) -> None:
         for fd in (self._requests_end, self._requests, self._answers, self._lifeline):
             with contextlib.suppress(OSError):
                 os.close(fd)
         if self._memory is not None:
-            self._memory.close(wipe=wipe)
+            self._memory.close(overwrite=overwrite)
 
     def _send(self, data: bytes | memoryview, deadline: float) -> None:
         view = memoryview(data)
@@ -261,7 +261,7 @@ class SharedMemory:
         self._used = size
         np.copyto(np.frombuffer(self._map, np.uint8, size).reshape(pixels.shape), pixels)
 
-    def wipe(self) -> None:
+    def overwrite(self) -> None:
         """Zero what was used; give memory beyond an ordinary picture's back to the system."""
         if self._map is None or self._used == 0:
             return
@@ -271,10 +271,10 @@ class SharedMemory:
                 self._map.madvise(mmap.MADV_REMOVE)
         self._used = 0
 
-    def close(self, *, wipe: bool = True) -> None:
-        """Give the memory back. Without ``wipe``, what other processes see in it stays as it is."""
-        if wipe:
-            self.wipe()
+    def close(self, *, overwrite: bool = True) -> None:
+        """Give the memory back. Without ``overwrite``, what other processes see in it stays as it is."""
+        if overwrite:
+            self.overwrite()
         with contextlib.suppress(BufferError):  # in a forked copy, the original's other threads held a view
             if self._map is not None:
                 self._map.close()

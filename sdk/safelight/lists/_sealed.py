@@ -126,7 +126,7 @@ class SecretMemory:
         return memoryview(self._map)[: self._size].toreadonly()
 
     def close(self) -> None:
-        """Wipe and give back. While somebody still holds a view, wipe only; the rest goes with the last view."""
+        """Wipe and give back. While somebody still holds a view, overwrite only; the rest goes with the last view."""
         if self._map.closed:
             return
         nothing = bytes(CHUNK_BYTES)

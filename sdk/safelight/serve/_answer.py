@@ -20,7 +20,7 @@ from safelight.media import Frame
 from safelight.serve import _wire
 from safelight.serve._content import ContentError, Memory, checked, copy_content, is_sealed
 from safelight.serve._protect import protective_decision
-from safelight.serve._wire import NO_ACTION, Message, WireError, wipe
+from safelight.serve._wire import NO_ACTION, Message, WireError, overwrite
 
 if TYPE_CHECKING:
     from safelight.chat import Conversation
@@ -162,7 +162,7 @@ class Answerer:
             _log.warning("a request raised %s; it is answered with HOLD", type(error).__name__)
             return self.error(RequestError("FAILED", "the service could not do this."), request)
         finally:
-            message.wipe()
+            message.overwrite()
 
     def error(self, error: RequestError, request: _wire.Request | None) -> Answer:
         """The answer to what cannot be done; to a check it is a whole decision, with words to show."""
@@ -258,7 +258,7 @@ class Answerer:
             decision = self._guard.check_image(source, event=request.event, context=request.context)
             return self._decision(decision, **more)
         finally:
-            wipe(data)
+            overwrite(data)
 
     def _check_clip(self, message: Message, request: _wire.CheckClip) -> Answer:
         if request.source == "fd" and message.fd is not None and is_sealed(message.fd):
@@ -270,7 +270,7 @@ class Answerer:
         try:
             return self._decision(self._guard.check_clip(bytes(data), event=request.event))
         finally:
-            wipe(data)
+            overwrite(data)
 
     def _content(
         self, message: Message, source: str, *, max_bytes: int, offset: int = 0, size: int | None = None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from safelight.serve._wire import READ_BYTES, wipe
+from safelight.serve._wire import READ_BYTES, overwrite
 
 
 class ContentError(Exception):
@@ -95,11 +95,11 @@ def copy_content(fd: int, *, offset: int = 0, size: int | None = None, max_bytes
                 break
             done += count
     except OSError:
-        wipe(data)
+        overwrite(data)
         raise _refused("one that cannot be read") from None
     if done < wanted:
         if size is not None:
-            wipe(data)
+            overwrite(data)
             raise ContentError("FD_SHORT", "the file became shorter while it was read.")
         data = data[:done]
     return Copied(data, sealed)

@@ -246,16 +246,16 @@ class Message:
     fd: int | None = None
     shed: bool = False
 
-    def wipe(self) -> None:
+    def overwrite(self) -> None:
         """Let go of what came with it."""
-        wipe(self.content)
+        overwrite(self.content)
         if self.fd is not None:
             with contextlib.suppress(OSError):
                 os.close(self.fd)
             self.fd = None
 
 
-def wipe(content: bytearray | memoryview) -> None:
+def overwrite(content: bytearray | memoryview) -> None:
     """Zero, and shorten what can be; a buffer that somebody still looks at is zeroed only."""
     if content:
         with memoryview(content) as view:
@@ -330,7 +330,7 @@ class FrameReader:
     def shed(self) -> None:
         """There is no memory for this content: read on to the end of the frame, and keep nothing of it."""
         self._shedding = True
-        wipe(self._content)
+        overwrite(self._content)
 
     def feed(self, data: bytes, fds: Sequence[int] = ()) -> Message | None:
         """Take what arrived, at most :attr:`wanted` bytes.
@@ -372,8 +372,8 @@ class FrameReader:
         return self._message() if self.wanted == 0 else None
 
     def close(self) -> None:
-        """Forget what has begun, wipe it, and close its file descriptor."""
-        wipe(self._content)
+        """Forget what has begun, overwrite it, and close its file descriptor."""
+        overwrite(self._content)
         self._body.clear()
         self._header.clear()
         self._content_got = 0

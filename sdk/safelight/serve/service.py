@@ -293,7 +293,7 @@ class Service:
             message = reader.feed(data, fds)
             if lost:
                 if message is not None:
-                    message.wipe()
+                    message.overwrite()
                 raise WireError(
                     "TOO_MANY_FDS", "a file descriptor was lost, expected one a frame at most.", id=reader.id
                 )
@@ -360,7 +360,7 @@ class Service:
         return RequestError("BUSY", message, retry_after_ms=int(min(max(wait_ms, 10), 10_000)))
 
     def _drop_message(self, connection: _Connection, message: Message, held: int) -> None:
-        message.wipe()
+        message.overwrite()
         self._hold(connection, -held)
 
     def _hold(self, connection: _Connection, more_bytes: int) -> None:
@@ -429,7 +429,7 @@ class Service:
         connection.peer.leave()
         for queue in (self._pictures, self._words, self._clips):
             for job in queue.drop(connection):
-                job.message.wipe()
+                job.message.overwrite()
                 self._hold(connection, -job.held)
                 connection.in_work -= 1
         # What is still counted is in a worker's hands, and is given back with its answer.
@@ -479,10 +479,10 @@ class Service:
             began = self._busy_since[number] = time.monotonic()
             id = job.message.id
             if connection.closed:
-                job.message.wipe()
+                job.message.overwrite()
                 answer = _LAST_ANSWER
             elif began >= job.until:
-                job.message.wipe()
+                job.message.overwrite()
                 late = RequestError("TIMED_OUT", "the client's patience ended before this was begun.")
                 answer = self._answerer.error(late, job.request)
             else:

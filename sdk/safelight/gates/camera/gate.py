@@ -289,10 +289,10 @@ class CameraGate:
                 finally:
                     session.still = None
             if still.frame is None or session.stopped:
-                still.wipe()
+                still.overwrite()
                 return Capture(CaptureState.NO_FRAME)
             if session.core.is_covered(self._clock()):
-                still.wipe()
+                still.overwrite()
                 return Capture(CaptureState.REFUSED, decision=session.core.decision)
         taken = still.frame
         decision = self._judge_still(taken, max(0.0, ends_s - time.monotonic()))
@@ -304,7 +304,7 @@ class CameraGate:
         if allowed:
             return Capture(CaptureState.TAKEN, taken, decision)
         hold = self._keep(decision, taken) if keep and decision is not None else None
-        still.wipe()
+        still.overwrite()
         unsure = decision is None or could_not_tell(decision)
         return Capture(CaptureState.COULD_NOT_TELL if unsure else CaptureState.REFUSED, None, decision, hold)
 
@@ -558,7 +558,7 @@ class _Still:
             timestamp_ms=frame.timestamp_ms,
         )
 
-    def wipe(self) -> None:
+    def overwrite(self) -> None:
         self._bytes[:] = bytes(len(self._bytes))
 
 

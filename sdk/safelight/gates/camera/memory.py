@@ -36,9 +36,9 @@ class Slot:
         """Copy a frame in; what was here is overwritten.
 
         Returns:
-            The same frame over this slot's memory, good until :meth:`wipe`.
+            The same frame over this slot's memory, good until :meth:`overwrite`.
         """
-        self.wipe()
+        self.overwrite()
         given = np.frombuffer(memoryview(frame.data), dtype=np.uint8)
         if given.size > self._pages.size:
             self._pages = _pages(given.size)
@@ -56,7 +56,7 @@ class Slot:
         )
         return self.frame
 
-    def wipe(self) -> None:
+    def overwrite(self) -> None:
         """Overwrite what is here, also for whoever still has the frame."""
         if self.frame is not None:
             self._pages.fill(0)
@@ -104,7 +104,7 @@ class FrameMemory:
     def give_back(self, slot: Slot | None) -> None:
         """Overwrite a slot and take it back. After :meth:`close` it is overwritten once more, and stays unused."""
         if slot is not None:
-            slot.wipe()
+            slot.overwrite()
             if not self._closed:
                 self._free.append(slot)
 
@@ -113,7 +113,7 @@ class FrameMemory:
         self._closed = True
         self._free.clear()
         for slot in self._all:
-            slot.wipe()
+            slot.overwrite()
 
     def __repr__(self) -> str:
         return f"<FrameMemory {self.frames} of {len(self._all)}>"
