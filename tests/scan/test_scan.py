@@ -262,6 +262,25 @@ def test_what_cannot_be_read_is_counted(agreed: World, folder: Path, monkeypatch
     assert scan.progress.unreadable == 2
 
 
+def test_a_clip_is_looked_at_to_its_end(agreed: World, folder: Path) -> None:
+    av = pytest.importorskip("av")
+    import numpy as np
+
+    for name, last in (("dark.mp4", 20), ("bright at the end.mp4", 250)):
+        with av.open(str(folder / name), "w") as container:
+            stream = container.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+            for number in range(12):
+                grey = last if number == 11 else 20
+                frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), grey, np.uint8), format="rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    with agreed.open() as store, Guard(store=store, detectors=[Bright()]) as guard:
+        found = actions(Scan(folder, guard))
+    assert found["dark.mp4"] == Action.ALLOW
+    assert found["bright at the end.mp4"] == found["b.jpg"]
+
+
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(MediaNotFoundError, match="folder"):
         Walk(tmp_path / "nothing")

@@ -58,7 +58,7 @@ def could_not_tell() -> Answer:
 def look(guard: Guard, root: str, name: str, event: Event) -> Answer | None:
     """Decide about one file."""
     try:
-        decision: Decision = guard.check_image(os.path.join(root, name), event=event)
+        decision: Decision = guard.check_clip(os.path.join(root, name), event=event)  # pictures too
     except MediaNotFoundError:
         return None
     return Answer(decision.action, decision.reasons, decision.findings)
