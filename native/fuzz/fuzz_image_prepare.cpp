@@ -54,6 +54,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto height = static_cast<float>(turned ? picture.view.width_px : picture.view.height_px);
   resize.crop = full ? Crop{0, 0, width, height} : Crop{edges[0], edges[1], edges[2], edges[3]};
 
+  // A picture is no distance from itself, in every kernel.
+  TileDifference apart{};
+  static_cast<void>(set_kernel(kernel_info(chosen).name));
+  if (tile_difference(picture.view, picture.view, &apart) == Status::kOk) {
+    expect(apart.mean_256ths == 0 && apart.greatest == 0);
+  }
+
   std::size_t needed = 0;
   if (prepare_scratch_bytes(picture.view, resize, &needed) != Status::kOk) {
     return 0;
