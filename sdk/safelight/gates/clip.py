@@ -26,7 +26,7 @@ from safelight._build import __version__
 from safelight.decision import Action, Decision, Event, Finding, FindingKind, Label, State
 from safelight.detect import worst_findings
 from safelight.errors import ClosedError, UsageError
-from safelight.guard import Guard, _context, _event
+from safelight.guard import _SHORT_SIDE_PX, Guard, _context, _event
 from safelight.media import Frame, NotJudged, load_image
 from safelight.media.animation import Animation, open_animation
 from safelight.media.clip import ClipLimits, ClipSource
@@ -455,7 +455,9 @@ class _Run:
         return _same(last.stored, frame.stored)
 
     def _look(self, frame: ClipFrame) -> tuple[Finding, ...]:
-        loaded = load_image(frame.shown(), limits=self._guard.limits)
+        # A hash needs every pixel; no built-in model does.
+        whole = self._known is not None and self._known.needs_full_pictures
+        loaded = load_image(frame.shown(short_side_px=None if whole else _SHORT_SIDE_PX), limits=self._guard.limits)
         if isinstance(loaded, NotJudged):
             return (Finding(FindingKind.MEDIA, loaded.state),)
         findings: list[Finding] = list(self._always)

@@ -62,12 +62,19 @@ class ClipFrame:
         """What besides ``stored`` makes how it is shown: frames of another look are not alike, whatever is stored."""
         return self._aspect, _matrix(self._video)
 
-    def shown(self) -> Frame:
-        """As it is shown: own colours, square pixels, to be turned by ``rotation``. Valid until the next frame."""
+    def shown(self, *, short_side_px: int | None = None) -> Frame:
+        """As it is shown: own colours, square pixels, to be turned by ``rotation``. Valid until the next frame.
+
+        Args:
+            short_side_px: that the consumer needs. A larger frame may then be averaged down by a whole factor, its
+                short side staying at least twice this, as ``load_image`` does with a JPEG. ``None``: every pixel.
+        """
         video, stored = self._video, self.stored
-        if self._aspect == 1 and (stored.format != "i420" or _matrix(video) == "ITU601"):
-            return stored
         width, height = video.width, video.height
+        factor = max(1, min(width, height) // (2 * short_side_px)) if short_side_px else 1
+        if factor == 1 and self._aspect == 1 and (stored.format != "i420" or _matrix(video) == "ITU601"):
+            return stored
+        width, height = -(-width // factor), -(-height // factor)
         if self._aspect > 1:
             height = max(1, round(height / self._aspect))
         else:

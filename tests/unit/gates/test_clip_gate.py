@@ -206,6 +206,35 @@ def test_all_tracks_count() -> None:
         assert times(ClipGate(guard).check(data)) == [(0, 160, "ALLOW"), (160, 200, "BLOCK"), (200, 240, "ALLOW")]
 
 
+def test_cover_pictures_count_for_all_of_it() -> None:
+    """Players and galleries show the cover at any time."""
+    import av
+
+    def with_cover(cover: np.ndarray) -> bytes:
+        out, picture = io.BytesIO(), io.BytesIO()
+        PilImage.fromarray(cover).save(picture, "JPEG", quality=90)
+        with av.open(out, "w", format="mp4") as container:
+            stream = container.add_stream("mpeg4", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+            front = container.add_stream("mjpeg", rate=25)
+            front.width, front.height, front.pix_fmt = 160, 120, "yuvj420p"
+            front.disposition = av.stream.Disposition.attached_pic
+            for pixels in moving(5):
+                for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                    container.mux(packet)
+            packet = av.Packet(picture.getvalue())
+            packet.stream, packet.pts, packet.dts = front, 0, 0
+            container.mux(packet)
+            for packet in stream.encode():
+                container.mux(packet)
+        return out.getvalue()
+
+    with calm_guard() as guard:
+        good, bad = (ClipGate(guard).check(with_cover(cover)) for cover in (scene(1), marked(scene(1))))
+    assert (good.action, good.frames) == (Action.ALLOW, 5)
+    assert times(bad) == [(0, 200, "BLOCK")]
+
+
 def test_times_in_disorder_are_one_range() -> None:
     frames = with_bad(6, 2)
     data = encode(frames, codec="mjpeg", format="matroska", times_ms=[0, 40, 80, 120, 160, 200], pix_fmt="yuvj420p")

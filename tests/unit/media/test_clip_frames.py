@@ -145,6 +145,18 @@ def test_other_pixel_formats(pix_fmt: str) -> None:
     assert close(found[0], grey) < 6
 
 
+def test_large_frames_may_be_averaged_down() -> None:
+    picture = scene(4, width=1000, height=640)
+    with open_clip(encode([picture])) as reader:
+        (frame,) = reader
+        assert isinstance(frame, ClipFrame)
+        assert frame.shown().width == frame.shown(short_side_px=200).width == 1000
+        half, odd = frame.shown(short_side_px=160), frame.shown(short_side_px=100)
+        assert [(one.width, one.height) for one in (half, odd)] == [(500, 320), (334, 214)]
+        pixels = np.frombuffer(half.data, np.uint8).reshape(320, 500, 3)
+    assert close(pixels, picture.reshape(320, 2, 500, 2, 3).mean(axis=(1, 3))) < 3
+
+
 def test_odd_sizes() -> None:
     pictures = [scene(1, width=101, height=75)] * 2
     found = read_and_show(encode(pictures, codec="libx264", pix_fmt="yuv444p"))
