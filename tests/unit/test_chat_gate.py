@@ -158,6 +158,18 @@ def test_an_outgoing_picture_after_a_request_brings_support(rooms: list[Room]) -
     assert room.chat.outgoing(picture=picture("explicit")).support is None
 
 
+def test_what_came_in_and_goes_out_is_worded_as_passed_on(rooms: list[Room]) -> None:
+    rooms.append(room := Room("13_15"))
+    own = room.chat.outgoing(picture=picture("explicit"))
+    assert own.notice is not None
+    assert not own.notice.id.startswith("forwarding")
+    room.gate.conversation(scorer=WordScorer()).incoming(picture=picture("explicit", detail=2))
+    passed_on = room.chat.outgoing(picture=picture("explicit", detail=2))
+    assert passed_on.notice is not None
+    assert passed_on.notice.id.startswith("forwarding")
+    assert passed_on.action is own.action
+
+
 def test_this_is_fine_quiets_nudges_and_nothing_serious(rooms: list[Room]) -> None:
     rooms.append(room := Room("13_15"))
     room.chat._words._tracker._scorer.score_of_a_word = 0.55  # type: ignore[attr-defined]

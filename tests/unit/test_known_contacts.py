@@ -23,6 +23,9 @@ def test_a_contact_of_the_store_is_known_while_it_is_there(world: World) -> None
         for chat in (ana, ben):
             chat.add(sender="other", text="hi")
         assert (_trust(ana), _trust(ben)) == ("child", "unknown")
+        vouched = guard.conversation(contact_id=ANA, trust="guardian", scorer=WordScorer())
+        vouched.add(sender="other", text="hi")
+        assert _trust(vouched) == "guardian"
         store.propose({"known_contacts": None})
         ana.add(sender="other", text="hi")
         assert _trust(ana) == "unknown"

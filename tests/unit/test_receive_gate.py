@@ -257,7 +257,7 @@ def test_a_stream_without_another_copy_comes_back_byte_for_byte(world: World) ->
         guard.holds.approve("NUDITY_EXPLICIT", pin=PIN)
         assert guard.holds.restore(received.hold.id) == data
         seen = gate.view(data)
-        assert (seen.released, seen.picture) == (True, data)
+        assert (seen.released, seen.picture, seen.notice) == (True, data, None)
         assert gate.view(picture("explicit", detail=1)).picture is None
         assert gate.save(data).picture is None
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
@@ -42,6 +43,7 @@ Direction = Literal["incoming", "outgoing"]
 _SENDER: Final[dict[Direction, str]] = {"incoming": "other", "outgoing": "self"}
 _LEVELS: Final = ("calm", "watch", "warn", "danger")
 _TEXT_THREADS: Final = 2
+_ARRIVED: Final = 1000  # digests of pictures that came in
 #: How many messages after a request for a picture an outgoing picture still counts as its answer.
 REQUEST_MESSAGES: Final = 20
 
@@ -112,8 +114,8 @@ class Delivery:
 
     @property
     def notice(self) -> Notice | None:
-        """Of the decision."""
-        return self.decision.notice
+        """Of the decision; ``None`` for a picture that was released."""
+        return self.received.notice if self.received is not None else self.decision.notice
 
     @property
     def picture(self) -> bytes | None:
@@ -213,6 +215,8 @@ class ChatGate:
         self._text_threads = ThreadPoolExecutor(_TEXT_THREADS, thread_name_prefix="safelight-chat")
         self._picture_threads = ThreadPoolExecutor(guard.concurrency, thread_name_prefix="safelight-chat-pictures")
         self._open: WeakSet[GatedConversation] = WeakSet()
+        self._arrived: OrderedDict[bytes, None] = OrderedDict()
+        self._lock = threading.Lock()
         self._closed = False
 
     def conversation(
@@ -242,11 +246,24 @@ class ChatGate:
         self._open.add(chat)
         return chat
 
+    def _saw(self, digest: bytes, direction: Direction) -> bool:
+        """Whether a picture that goes out is one that came in lately, in any chat: passing on has words of its own."""
+        with self._lock:
+            if not digest or direction == "outgoing":  # none: it was too large to be read
+                return digest in self._arrived
+            self._arrived[digest] = None
+            self._arrived.move_to_end(digest)
+            while len(self._arrived) > _ARRIVED:
+                self._arrived.popitem(last=False)
+        return False
+
     def close(self) -> None:
         """Close every conversation. The guard stays open. Safe to call twice."""
         self._closed = True
         for chat in list(self._open):
             chat.close()
+        with self._lock:
+            self._arrived.clear()
         self._text_threads.shutdown(wait=False)
         self._picture_threads.shutdown(wait=False)
 
@@ -476,7 +493,8 @@ class GatedConversation:
         try:
             content = gate._read(picture, handle)
             line.charge(place, len(content.data or b""))
-            decision = gate._check(content, event, self._context)
+            passed_on = self._gate._saw(content.digest, direction)
+            decision = gate._check(content, event, self._context or ("forwarding" if passed_on else None))
         except Exception as error:  # noqa: BLE001 - as above
             line.ready(place, partial(_raised, error))
         else:

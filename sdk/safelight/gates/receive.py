@@ -114,8 +114,8 @@ class Received:
 
     @property
     def notice(self) -> Notice | None:
-        """Of the decision: what to show with, or in place of, the picture."""
-        return self.decision.notice
+        """Of the decision: what to show with, or in place of, the picture; ``None`` when it was released."""
+        return None if self.released else self.decision.notice
 
     @property
     def may_look(self) -> bool:
