@@ -547,7 +547,7 @@ def test_too_many_connections_are_told_and_others_users_places_stay_free() -> No
 
 
 def test_slow_clients_are_let_go() -> None:
-    quick = limits(hello_timeout_ms=50, frame_timeout_ms=50, idle_timeout_ms=80)
+    quick = limits(hello_timeout_ms=300, frame_timeout_ms=300, idle_timeout_ms=600)
     with serving(limits=quick) as (service, path):
         with Raw(path, hello=False) as silent, Raw(path) as half, Raw(path) as idle, Raw(path) as chatting:
             chatting.ask({"type": "conversation_open"})
