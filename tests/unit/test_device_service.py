@@ -57,7 +57,7 @@ def test_the_c_client_holds_when_something_is_found_and_when_nobody_answers(root
     assert (alone.returncode, alone.stdout, alone.stderr) == (3, "HOLD\n", "")
 
 
-def test_the_guides_example_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_guides_example_runs(root: Path) -> None:
     from safelight import Guard, Profile
     from safelight.testing import TestMode, nudity
     from serve_world import Calm

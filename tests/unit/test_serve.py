@@ -547,7 +547,7 @@ def test_too_many_connections_are_told_and_others_users_places_stay_free() -> No
 
 
 def test_slow_clients_are_let_go() -> None:
-    quick = limits(hello_timeout_ms=50, frame_timeout_ms=50, idle_timeout_ms=80)
+    quick = limits(hello_timeout_ms=300, frame_timeout_ms=300, idle_timeout_ms=600)
     with serving(limits=quick) as (service, path):
         with Raw(path, hello=False) as silent, Raw(path) as half, Raw(path) as idle, Raw(path) as chatting:
             chatting.ask({"type": "conversation_open"})
@@ -668,7 +668,7 @@ def test_lengths_are_checked_before_anything_is_kept() -> None:
     from safelight.serve._wire import HEADER
 
     with serving() as (service, path):
-        for body, content in ((0xFFFFFFFF, 0), (2, 0xFFFFFFFF), ((4 << 20) + 1, 0), (2, (64 << 20) + 1)):
+        for body, content in ((0xFFFFFFFF, 0), (2, 0xFFFFFFFF), ((256 << 10) + 1, 0), (2, (64 << 20) + 1)):
             with Raw(path) as client:
                 client.send(HEADER.pack(b"SL", 1, 0, 9, body, content))
                 id, action, answer = client.read()
@@ -909,3 +909,30 @@ def test_a_store_put_back_is_seen_by_the_anchor_of_a_service(world: Any, tmp_pat
             assert store.state is StoreState.ROLLED_BACK
     with Store(here / "s.sqlite", keys=keys, anchor=anchor) as store:
         assert store.state is not StoreState.OK  # no service, no belief
+
+
+def test_a_text_too_long_to_travel_is_held_and_the_conversation_goes_on() -> None:
+    with serving() as (_, path), Client(path) as client, client.conversation() as chat:
+        assert chat.add(sender="other", text="hi").action is Action.ALLOW
+        decision = chat.add(sender="other", text="x" * (300 << 10))
+        assert (decision.action, decision.reasons) == (Action.HOLD, ("SERVICE_TOO_LARGE",))
+        with client.conversation() as other:
+            other.add(sender="other", text="hi")
+        after = chat.add(sender="other", text="hi again")
+        assert (after.action, after.reasons, chat.messages) == (Action.ALLOW, (), 2)
+        assert client.check_query("x" * (300 << 10)).action is Action.HOLD
+
+
+def test_a_record_stays_with_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from safelight.reporting import HashRecord
+
+    record = HashRecord(
+        id="0" * 32, pseudonym="1" * 32, made_by="list_match", category="known_material", day="2026-11-22"
+    )
+    with Guard(Profile("10_12"), detectors=(Calm(),)) as guard, serving(guard) as (_, path), Raw(path) as client:
+        decided = replace(guard.check_image(_png()), record=record)
+        monkeypatch.setattr(guard, "check_image", lambda *_, **__: decided)
+        assert decided.to_dict()["record"]["pseudonym"] == "1" * 32
+        assert client.ask({"type": "check_image"}, _png())["record"] is None

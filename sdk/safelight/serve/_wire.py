@@ -24,8 +24,9 @@ MAGIC: Final = b"SL"
 FRAMING: Final = 1
 #: In place of an action, in answers that decide nothing.
 NO_ACTION: Final = 255
-#: A message of a chat has at most a megabyte, escaped twice that; all other requests are short.
-MAX_REQUEST_BODY_BYTES: Final = 4 << 20
+#: A text of 40,000 letters fits however it is escaped; all other requests are short. With every place of every client
+#: taken by such bodies the service holds 100 MB.
+MAX_REQUEST_BODY_BYTES: Final = 256 << 10
 #: A decision about an animation of 1,000 frames has its worst findings only; the longest notice is 20 kB.
 MAX_ANSWER_BODY_BYTES: Final = 1 << 20
 #: How much is asked of a socket at once.

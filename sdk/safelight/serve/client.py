@@ -425,8 +425,9 @@ class Client:
                 self._chat_line = self._connect(deadline)
             try:
                 answer = self._chat_line.ask(make(), None, deadline)
-            except BaseException:
-                self._hang_up_chats()
+            except BaseException as error:
+                if not (isinstance(error, _NoAnswerError) and error.unsent):
+                    self._hang_up_chats()
                 raise
             return answer, self._chat_generation
         finally:
@@ -459,6 +460,7 @@ class ClientConversation:
     The service forgets a conversation when it is restarted. Then the message at hand is held with the reason
     ``CONVERSATION_LOST``, a new one is begun with the next, and every decision from there on carries the reason
     ``CONVERSATION_RESTARTED``: what came before is not known any more. A host that has the history may add it again.
+    A message too long to travel is held (``SERVICE_TOO_LARGE``), and the conversation does not hear of it.
     """
 
     def __init__(self, client: Client, opening: _wire.ConversationOpen) -> None:
@@ -468,7 +470,6 @@ class ClientConversation:
         self._number: int | None = None
         self._generation: int | None = None
         self._restarted = False
-        self._fresh = True
         self._closed = False
         self.level = "calm"
         self.messages = 0
@@ -508,7 +509,7 @@ class ClientConversation:
                 decision = self._client._as_decision(answer)
             except _NoAnswerError as failed:
                 reason = failed.reason
-                if self._number is not None:
+                if self._number is not None and not failed.unsent:
                     # Whatever broke, what was said before is lost with the connection.
                     self._number = self._generation = None
                     self._restarted = True
@@ -563,11 +564,12 @@ class ClientConversation:
 
 
 class _NoAnswerError(Exception):
-    """There is no answer; the reason says why."""
+    """There is no answer; the reason says why. ``unsent``: nothing left, so the connection is as it was."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, unsent: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.unsent = unsent
 
 
 class _Profile:
@@ -640,7 +642,7 @@ class _Line:
         size = len(content) if content is not None else 0
         body = msgspec.json.encode(request)
         if len(body) > self._max_body_bytes or (size > self._max_content_bytes and self._asked):
-            raise _NoAnswerError("SERVICE_TOO_LARGE")
+            raise _NoAnswerError("SERVICE_TOO_LARGE", unsent=True)
         self._asked = self._asked % 0xFFFFFFFF + 1
         frame = _wire.pack(self._asked, body, action=0, content_bytes=size)
         try:

@@ -493,9 +493,9 @@ class Service:
                 if queue is self._pictures:
                     self._served_ms += ((time.monotonic() - began) * 1000 - self._served_ms) / 16
             self._hold(connection, -job.held)
+            del self._busy_since[number]
             # Sent from here: one turn of the scheduler less. What the socket does not take is sent from the loop.
             connection.send(_wire.pack(id, answer.body, action=answer.action))
-            del self._busy_since[number]
             self._done.append(connection)
             if connection.out or not connection.events & selectors.EVENT_READ or self._stop_at is not None:
                 self._wake()
