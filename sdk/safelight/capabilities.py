@@ -19,6 +19,7 @@ from safelight.errors import DataError, ModelError
 from safelight.media import available_formats
 from safelight.notices import builtin_languages, load_builtin
 from safelight.policy import Rules
+from safelight.reporting.record import FIELDS
 from safelight.runtime import load_manifest, model_ids
 
 
@@ -45,14 +46,17 @@ def capabilities() -> dict[str, Any]:
             "countries": len({service.country for service in notices.directory} - {"INT"}),
         },
         "known_lists": "none is built in; signed ones can be installed (extra [lists]); a match names list and entry",
-        "network": "none: no part of this build opens a connection",
-        "reporting": "none: nothing leaves the device",
+        "network": "none unless a host or a command asks for it: sending reports (extra [report]); plug-ins that say so",
+        "reporting": {
+            "default": "off: nothing leaves the device until a collector is set up",
+            "made_by": ["a match with a known list, where host and family have turned it on", "a person's own report"],
+            "fields": list(FIELDS),
+        },
         "keeps": "no picture, frame, thumbnail, embedding or text, except bytes that a host gives to a hold because no "
         "other copy exists: sealed, capped, erased in days; and what a family set up (docs/store.md)",
         "coverage": _coverage(),
         "not_in_this_version": [
             "video clips and live video",
-            "reporting",
             "full notices in languages other than English, unless the host names the language",
         ],
     }

@@ -59,6 +59,12 @@ def test_every_field_is_declared_and_nothing_else_is() -> None:
         require_declared(HashRecord, {name: one for name, one in FIELDS.items() if name != "hash"})
 
 
+def test_the_table_in_the_documentation_is_the_registry(root: Path) -> None:
+    import runpy
+
+    assert runpy.run_path(str(root / "docs/make_reporting.py"))["main"](["--check"]) == 0
+
+
 def test_only_a_match_that_names_an_entry_makes_a_record(device: Device) -> None:
     others = [
         Finding(FindingKind.NUDITY, State.OK, Label.EXPLICIT, 1.0, "open_nsfw_v1"),

@@ -85,11 +85,25 @@ def run_checks() -> list[Check]:
     checks += _store()
     checks.append(
         Check(
-            "network", None, "no part of Safelight opens a connection; `safelight capabilities` lists plug-ins that do"
+            "network", None, "nothing here opened a connection; `safelight capabilities` says what can, when asked to"
         )
     )
-    checks.append(Check("reporting", None, "off; this version has none"))
+    checks.append(_reporting())
     return checks
+
+
+def _reporting() -> Check:
+    from safelight.reporting import Outbox, OutboxState
+
+    with Outbox() as outbox:
+        status = outbox.status()
+    if status.state is OutboxState.OFF:
+        return Check("reporting", None, "off: no collector is set up, nothing leaves")
+    if status.state is not OutboxState.OK:
+        return Check("reporting", False, f"{status.state.value}: no record is kept; `safelight outbox status`")
+    lost = sum(count for name, count in status.counts.items() if name.startswith("not_kept."))
+    says = f"to {status.collector}: {status.waiting} waiting, {lost} not kept; `safelight outbox ledger` shows all"
+    return Check("reporting", True, says)
 
 
 def _builtin_data() -> Check:
