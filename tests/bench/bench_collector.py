@@ -1,7 +1,7 @@
 """The reference collector: records a second, how long one takes from outbox to acknowledgement, and ten million rows.
 
 python tests/bench/bench_collector.py check                 what one record costs a processor, without a database
-python tests/bench/bench_collector.py throughput [FOLDER]   SQLite and PostgreSQL, 1 and 4 processes; plain inserts
+python tests/bench/bench_collector.py throughput [FOLDER] [BATCH]   SQLite, PostgreSQL, 1 and 4 processes; plain inserts
 python tests/bench/bench_collector.py latency [FOLDER]      enqueue to acknowledgement, one record at a time
 python tests/bench/bench_collector.py growth [FOLDER] [ROWS] [KIND…]  inserts, queries, sizes; empty and with 10,000,000
 
@@ -130,7 +130,7 @@ def check() -> None:
     )
 
 
-def _send(port: int, bodies: list[bytes], results: Any) -> None:
+def _send(port: int, bodies: list[bytes], batch: int, results: Any) -> None:
     """A process of clients: the same few threads for every collector."""
     took: list[float] = []
     work = iter(bodies)
@@ -147,7 +147,7 @@ def _send(port: int, bodies: list[bytes], results: Any) -> None:
             connection.request("POST", "/v1/records", body, {"content-type": "application/json"})
             answer = connection.getresponse()
             content = answer.read()
-            if answer.status != 200 or content.count(b'"stored"') != BATCH:
+            if answer.status != 200 or content.count(b'"stored"') != batch:
                 raise SystemExit(f"the collector answered {answer.status}")
             took.append(time.perf_counter() - started)
         connection.close()
@@ -161,13 +161,14 @@ def _send(port: int, bodies: list[bytes], results: Any) -> None:
     results.put((time.perf_counter() - started, took))
 
 
-def throughput(folder: Path) -> None:
+def throughput(folder: Path, batch: int) -> None:
+    count = RECORDS if batch > 1 else RECORDS // 20
     sealing = PrivateKey.generate()
     devices = [Device(bytes(sealing.public_key)) for _ in range(CLIENTS)]
-    print(f"sealing {RECORDS} records …", flush=True)
+    print(f"sealing {count} records …", flush=True)
     bodies = [
-        json.dumps(devices[i % CLIENTS].batch([devices[i % CLIENTS].record() for _ in range(BATCH)])).encode()
-        for i in range(RECORDS // BATCH)
+        json.dumps(devices[i % CLIENTS].batch([devices[i % CLIENTS].record() for _ in range(batch)])).encode()
+        for i in range(count // batch)
     ]
     context = multiprocessing.get_context("fork")
     for kind in ("sqlite", "postgresql"):
@@ -181,7 +182,7 @@ def throughput(folder: Path) -> None:
                 before = processor_s(collector.process.pid), processor_s(server) if server else 0.0
                 try:
                     results = context.Queue()
-                    clients = context.Process(target=_send, args=(collector.port, bodies, results))
+                    clients = context.Process(target=_send, args=(collector.port, bodies, batch, results))
                     clients.start()
                     elapsed, took = results.get(timeout=600)
                     clients.join()
@@ -191,23 +192,23 @@ def throughput(folder: Path) -> None:
                     collector.close()
                 stored = storage.counts(today() - timedelta(days=1), today())["records.stored"]
                 storage.close()
-                assert stored == RECORDS
+                assert stored == count
                 ordered = sorted(took)
                 print(
-                    f"{kind:10s} {workers} process(es): {RECORDS / elapsed:7,.0f} records/s; a request of {BATCH}: "
+                    f"{kind:10s} {workers} process(es): {count / elapsed:7,.0f} records/s; a request of {batch}: "
                     f"median {statistics.median(ordered) * 1e3:.0f} ms, "
                     f"p95 {ordered[len(ordered) * 95 // 100] * 1e3:.0f} ms; processor time a record: "
-                    f"collector {ours / RECORDS * 1e6:.0f} µs, server {theirs / RECORDS * 1e6:.0f} µs",
+                    f"collector {ours / count * 1e6:.0f} µs, server {theirs / count * 1e6:.0f} µs",
                     flush=True,
                 )
         with database(kind, folder) as url:
-            print(f"{kind:10s} plain inserts, one client:  {_plain(url):7,.0f} rows/s", flush=True)
+            print(f"{kind:10s} plain inserts, one client:  {_plain(url, batch, count):7,.0f} rows/s", flush=True)
 
 
-def _plain(url: str) -> float:
+def _plain(url: str, batch: int, count: int) -> float:
     """What anybody would write with the driver alone: the same rows and batches, the same flush, nothing checked."""
     content = json.dumps(_content(7))
-    rows = [(i // BATCH, i.to_bytes(16, "big"), "2026-11-22", content) for i in range(RECORDS)]
+    rows = [(i // batch, i.to_bytes(16, "big"), "2026-11-22", content) for i in range(count)]
     insert = "INSERT INTO plain VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
     table = "CREATE TABLE plain (device bigint, id {blob}, day date, content {json}, PRIMARY KEY (device, id))"
     if url.startswith("sqlite"):
@@ -225,12 +226,12 @@ def _plain(url: str) -> float:
         cursor = connection.cursor()
     connection.commit()
     started = time.perf_counter()
-    for i in range(0, RECORDS, BATCH):
-        cursor.executemany(insert, rows[i : i + BATCH])
+    for i in range(0, count, batch):
+        cursor.executemany(insert, rows[i : i + batch])
         connection.commit()
     elapsed = time.perf_counter() - started
     connection.close()
-    return RECORDS / elapsed
+    return count / elapsed
 
 
 def _content(entry: int) -> dict[str, Any]:
@@ -401,7 +402,7 @@ def main(words: list[str]) -> None:
     if what == "check":
         check()
     elif what == "throughput":
-        throughput(folder)
+        throughput(folder, int(words[2]) if len(words) > 2 else BATCH)
     elif what == "latency":
         latency(folder)
     elif what == "growth":

@@ -12,7 +12,13 @@ class SetupError(CollectorError):
 
 
 class StorageError(CollectorError):
-    """The database did not do what was asked, or nobody knows whether it did. Nothing may be acknowledged."""
+    """The database did not do what was asked, or nobody knows whether it did. Nothing may be acknowledged.
+
+    Attributes:
+        connection_lost: the connection was found dead; another one may do.
+    """
+
+    connection_lost: bool = False
 
 
 class ClockError(CollectorError):

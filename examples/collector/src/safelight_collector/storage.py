@@ -7,19 +7,20 @@ acknowledged: the device sends again and learns that it is a duplicate.
 
 from __future__ import annotations
 
-import logging
+import functools
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from sqlalchemy import (
     Connection,
     Engine,
+    bindparam,
     create_engine,
     delete,
     event,
@@ -41,7 +42,7 @@ from safelight_collector.protocol import pseudonym_of
 from safelight_collector.settings import Settings
 from safelight_collector.tables import REVISION, daily_counts, housekeeping, keys, records, sealing_keys, tokens
 
-logger = logging.getLogger(__name__)
+F = TypeVar("F", bound=Callable[..., Any])
 
 _SHARDS: Final = 64
 _BUSY_TIMEOUT_MS: Final = 5000
@@ -87,6 +88,25 @@ class Erased:
     days: int
 
 
+def _once_more(call: F) -> F:
+    """Do it again, once, where the connection was found dead: after a restart of the server every waiting one is.
+
+    Asking each connection first would be a round trip for every request. What is decorated may be repeated even when
+    nobody knows whether its commit arrived.
+    """
+
+    @functools.wraps(call)
+    def twice(*arguments: Any, **options: Any) -> Any:
+        try:
+            return call(*arguments, **options)
+        except StorageError as error:
+            if not error.connection_lost:
+                raise
+        return call(*arguments, **options)
+
+    return cast(F, twice)
+
+
 class Storage:
     """One database, as one process sees it. Thread-safe. Close it with :meth:`close`.
 
@@ -104,6 +124,18 @@ class Storage:
         self._shard = secrets.randbelow(_SHARDS)
         self._engine = _engine(settings)
         self._insert: Any = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        # Made once: for a request of one record, making statements would be most of the work.
+        self._select_key = select(keys).where(keys.c.pseudonym == bindparam("wanted"))
+        self._insert_records = (
+            self._insert(records)
+            .on_conflict_do_nothing(index_elements=["key_id", "record_id"])
+            .returning(records.c.record_id)
+        )
+        counted = self._insert(daily_counts)
+        self._insert_counts = counted.on_conflict_do_update(
+            index_elements=["day", "name", "shard"],
+            set_={"count": daily_counts.c.count + counted.excluded.count},
+        )
 
     def close(self) -> None:
         """Let every connection go."""
@@ -136,6 +168,7 @@ class Storage:
             step(config, revision)
         return before, self.revision()
 
+    @_once_more
     def revision(self) -> str | None:
         """The revision that the database is at; ``None`` when it is empty."""
         with self._read() as connection:
@@ -143,6 +176,7 @@ class Storage:
                 return None
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
+    @_once_more
     def check_ready(self) -> None:
         """Whether records could be stored now.
 
@@ -192,6 +226,7 @@ class Storage:
             )
             return done.rowcount > 0
 
+    @_once_more
     def sealing_keys(self) -> list[bytes]:
         """Public halves that devices may be sealing to; the last is the one that they are told."""
         with self._read() as connection:
@@ -232,6 +267,7 @@ class Storage:
         with self._read() as connection:
             return [dict(row) for row in connection.execute(select(*columns).order_by(tokens.c.id)).mappings()]
 
+    @_once_more
     def enrol(self, token_digest: bytes, public_key: bytes) -> tuple[Key, bool]:
         """The key of a device that shows a token, and whether it is new. The same key again costs no use of the token.
 
@@ -263,6 +299,7 @@ class Storage:
                 raise _bad_enrolment()
             return self._add_key(connection, public_key, day)
 
+    @_once_more
     def rotate(self, old: Key, public_key: bytes) -> tuple[Key, bool]:
         """The successor of a key, and whether it is new. A key has one; asking again for it is answered again.
 
@@ -287,6 +324,7 @@ class Storage:
                 )
             return self._add_key(connection, public_key, day)
 
+    @_once_more
     def key(self, pseudonym: str) -> Key:
         """The key behind a pseudonym that may send today.
 
@@ -302,7 +340,7 @@ class Storage:
         return found
 
     def _key(self, connection: Connection, pseudonym: str) -> Key | None:
-        row = connection.execute(select(keys).where(keys.c.pseudonym == bytes.fromhex(pseudonym))).first()
+        row = connection.execute(self._select_key, {"wanted": bytes.fromhex(pseudonym)}).first()
         if row is None:
             return None
         return Key(
@@ -340,6 +378,7 @@ class Storage:
 
     # -- records ---------------------------------------------------------------------------------------------------
 
+    @_once_more
     def add(self, key: Key, opened: Sequence[Opened]) -> set[bytes]:
         """Store records of one key, all or none; the ids that were not there before.
 
@@ -358,23 +397,11 @@ class Storage:
             for one in sorted({one.record_id: one for one in reversed(opened)}.values(), key=lambda one: one.record_id)
         ]
         with self._write() as connection:
-            fresh = {
-                bytes(row[0])
-                for row in connection.execute(
-                    self._insert(records)
-                    .on_conflict_do_nothing(index_elements=["key_id", "record_id"])
-                    .returning(records.c.record_id),
-                    rows,
-                )
-            }
+            fresh = {bytes(row[0]) for row in connection.execute(self._insert_records, rows)}
             counts = Counter(name for row in rows if row["record_id"] in fresh for name in names_of(row["content"]))
             if counts:
-                added = self._insert(daily_counts)
                 connection.execute(
-                    added.on_conflict_do_update(
-                        index_elements=["day", "name", "shard"],
-                        set_={"count": daily_counts.c.count + added.excluded.count},
-                    ),
+                    self._insert_counts,
                     [
                         {"day": day, "name": name, "shard": self._shard, "count": count}
                         for name, count in sorted(counts.items())
@@ -390,12 +417,13 @@ class Storage:
             .order_by(records.c.received_on)
             .execution_options(yield_per=1000)
         )
-        with self._read() as connection:
+        with self._read(snapshot=True) as connection:
             for row in connection.execute(statement):
                 yield {"received_on": row.received_on.isoformat(), **row.content}
 
     # -- counts ----------------------------------------------------------------------------------------------------
 
+    @_once_more
     def counts(self, since: date, until: date) -> dict[str, int]:
         """How many were stored in these days, both included, by name."""
         statement = (
@@ -406,6 +434,7 @@ class Storage:
         with self._read() as connection:
             return {str(name): int(count) for name, count in connection.execute(statement)}
 
+    @_once_more
     def by_day(self, name: str, since: date, until: date) -> dict[date, int]:
         """How many of one name were stored on each of these days."""
         statement = (
@@ -416,6 +445,7 @@ class Storage:
         with self._read() as connection:
             return {row[0]: int(row[1]) for row in connection.execute(statement)}
 
+    @_once_more
     def overview(self) -> dict[str, Any]:
         """What the operations page shows besides counts."""
         day = self._clock()
@@ -516,9 +546,13 @@ class Storage:
             yield connection
 
     @contextmanager
-    def _read(self) -> Iterator[Connection]:
+    def _read(self, *, snapshot: bool = False) -> Iterator[Connection]:
+        # PostgreSQL is spared two round trips where one statement is all; SQLite's BEGIN costs nothing.
+        options: dict[str, Any] = {"reads_only": True}
+        if self.dialect == "postgresql" and not snapshot:
+            options["isolation_level"] = "AUTOCOMMIT"
         with _typed(), self._engine.connect() as connection:
-            yield connection.execution_options(reads_only=True)
+            yield connection.execution_options(**options)
 
 
 @contextmanager
@@ -531,6 +565,7 @@ def _typed() -> Iterator[None]:
         found = getattr(error, "orig", None) or error
         cause = " ".join(filter(None, (type(found).__name__, getattr(found, "sqlstate", None))))
         failure = StorageError(f"database: it did not do what was asked ({cause}); look at the server and its disk")
+        failure.connection_lost = bool(getattr(error, "connection_invalidated", False))
     if failure is not None:
         raise failure
 
@@ -560,7 +595,6 @@ def _engine(settings: Settings) -> Engine:
                 pool_size=settings.threads,
                 max_overflow=2,
                 pool_timeout=10,
-                pool_pre_ping=postgres,
                 json_serializer=lambda value: msgspec.json.encode(value).decode(),
                 json_deserializer=msgspec.json.decode,
                 connect_args=(
