@@ -45,14 +45,14 @@ def capabilities() -> dict[str, Any]:
             "countries": len({service.country for service in notices.directory} - {"INT"}),
         },
         "known_lists": "none is built in; signed ones can be installed (extra [lists]); a match names list and entry",
-        "network": "none: no part of this build opens a connection",
-        "reporting": "none: nothing leaves the device",
+        "network": "none unasked: a connection is opened only by reporting once somebody connected a collector, by an "
+        "operator's own adapters and engines, and by safelight serve (a local socket)",
+        "reporting": "off by default; only a list match (its entry and distance) or a person's own report makes a "
+        "record, and safelight outbox ledger shows every one; no score does",
         "keeps": "no picture, frame, thumbnail, embedding or text, except bytes that a host gives to a hold because no "
         "other copy exists: sealed, capped, erased in days; and what a family set up (docs/store.md)",
         "coverage": _coverage(),
         "not_in_this_version": [
-            "video clips and live video",
-            "reporting",
             "full notices in languages other than English, unless the host names the language",
         ],
     }

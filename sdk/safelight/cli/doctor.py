@@ -85,10 +85,10 @@ def run_checks() -> list[Check]:
     checks += _store()
     checks.append(
         Check(
-            "network", None, "no part of Safelight opens a connection; `safelight capabilities` lists plug-ins that do"
+            "network", None, "nothing opens a connection unasked; `safelight capabilities` says what can, and plug-ins"
         )
     )
-    checks.append(Check("reporting", None, "off; this version has none"))
+    checks.append(Check("reporting", None, "off until a collector is connected; see `safelight outbox status`"))
     return checks
 
 
