@@ -45,9 +45,9 @@ class ReleaseRule:
     Attributes:
         max_tile_mean: levels of 255: how much a tile of 8 x 8 samples may differ on average. 0 to 255.
         max_sample: levels of 255: how much any single sample may differ. 0 to 510 (chroma counts twice).
-        clear_score: a frame stands for its neighbours only if every nudity score was at most this, in [0, 1]. Half
-            of what counts as suggestive: a change within the bound does not take a score across the gap (measured
-            in docs/camera.md). In between, every frame is looked at.
+        clear_score: a frame stands for its neighbours only if every nudity score was at most this, in [0, 1]. Far
+            below what counts as suggestive (0.5): a change within the bound moved such a score by 0.19 in the worst
+            case that was found (docs/camera.md). In between, every frame is looked at.
 
     Raises:
         UsageError: a value is out of its range.
@@ -66,7 +66,7 @@ class ReleaseRule:
 
     max_tile_mean: float = 4.0
     max_sample: int = 32
-    clear_score: float = 0.25
+    clear_score: float = 0.1
 
     def __post_init__(self) -> None:
         for name, value, most in (

@@ -126,15 +126,15 @@ def test_padding_is_not_compared() -> None:
 
 def test_a_frame_is_clear_only_when_everybody_could_tell_and_nobody_doubts() -> None:
     age = Finding(FindingKind.AGE, State.OK, Label.MINOR, 0.9, "age")
-    assert RULE.is_clear(decision(nudity(0.25), age))
+    assert RULE.is_clear(decision(nudity(0.1), age))
     for findings in (
         (),
-        (nudity(0.26),),
+        (nudity(0.11),),
         (nudity(float("nan")),),
         (nudity(None),),
-        (nudity(0.1, Label.SUGGESTIVE),),
-        (nudity(0.1), nudity(None, None, State.NO_MODEL)),
-        (nudity(0.1), Finding(FindingKind.MEDIA, State.TOO_SMALL)),
+        (nudity(0.05, Label.SUGGESTIVE),),
+        (nudity(0.05), nudity(None, None, State.NO_MODEL)),
+        (nudity(0.05), Finding(FindingKind.MEDIA, State.TOO_SMALL)),
     ):
         assert not RULE.is_clear(decision(*findings))
     for action in (Action.NUDGE, Action.BLUR, Action.HOLD, Action.BLOCK):
