@@ -17,6 +17,7 @@ from safelight.detect.plugins import installed_plugins
 from safelight.detect.tiers import load_tiers
 from safelight.errors import DataError, ModelError
 from safelight.media import available_formats
+from safelight.media.clip import available_containers
 from safelight.notices import builtin_languages, load_builtin
 from safelight.policy import Rules
 from safelight.reporting.record import FIELDS
@@ -39,6 +40,7 @@ def capabilities() -> dict[str, Any]:
         "age_bands": [band.value for band in AgeBand],
         "actions": [action.name for action in Action],
         "picture_formats": list(available_formats()),
+        "clip_containers": list(available_containers()),
         "rules": {"id": rules.id, "version": rules.version},
         "notice_languages": list(builtin_languages()) if notices.catalogue is not None else [],
         "help": {

@@ -220,6 +220,7 @@ def test_capabilities_names_what_is_and_what_is_not() -> None:
     assert manifest["reporting"]["default"].startswith("off")
     assert "no score does" in manifest["reporting"]
     assert "off by default" in run("capabilities").stdout
+    assert {"mov", "matroska"} <= set(manifest["clip_containers"])
 
 
 def test_helplines_by_country() -> None:

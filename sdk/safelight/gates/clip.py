@@ -264,7 +264,7 @@ class ClipGate:
         Args:
             source: a path, bytes, or a binary file object. One that cannot seek is read once, as it comes.
             context: as for :meth:`safelight.Guard.check_image`.
-            progress: called after every frame. What it raises ends the check and reaches the caller.
+            progress: called after every frame of a clip. What it raises ends the check and reaches the caller.
             resumable: let :meth:`ClipProgress.state` work. Reads the source once more.
             resume: where an earlier check of the same source was. Frames before are decoded, not looked at again.
 

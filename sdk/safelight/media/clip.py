@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from typing import Any, BinaryIO, Final, Union
 
 import numpy as np
@@ -26,6 +27,8 @@ from safelight.media.image import NotJudged
 ClipSource = Union[str, "os.PathLike[str]", bytes, BinaryIO]
 
 _CODECS: Final = "h264,hevc,vp8,vp9,av1,libdav1d,libaom-av1,mpeg4,mpeg2video,mpeg1video,mjpeg,h263,prores,theora"
+#: ``mov`` is MP4 too, ``matroska`` is WebM too, ``mpeg`` and ``mpegts`` are MPEG streams.
+_CONTAINERS: Final = ("avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg")
 _HEAD_BYTES: Final = 4096
 #: What a clip's header may promise beyond its last frame: players round, and sound may be longer.
 _MISSING_MS: Final = 2_000
@@ -72,6 +75,11 @@ class ClipPicture:
 
     def __repr__(self) -> str:
         return f"<ClipPicture at {self.timestamp_ms} ms, {self.luma.shape[1]}x{self.luma.shape[0]}>"
+
+
+def available_containers() -> tuple[str, ...]:
+    """What clips may come in, by FFmpeg's names; nothing without the extra ``[video]``."""
+    return _CONTAINERS if find_spec("av") is not None else ()
 
 
 def is_clip(head: bytes) -> bool:

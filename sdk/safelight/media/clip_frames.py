@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import blake2b
+from itertools import islice
 from typing import Any, Final, Literal, cast
 
 import numpy as np
@@ -34,6 +35,7 @@ from safelight.media.image import NotJudged
 _NOMINAL_MS: Final = 40  # of a frame whose file gives no time: 25 a second
 _READ_BYTES: Final = 1 << 20
 _EDIT_PACKETS: Final = 256  # to look through for the first of every track
+_EDIT_ENTRIES: Final = 864_000  # of a track's index: as many as there may be frames
 _MAX_ASPECT: Final = 8  # of a pixel; wider ones are not squeezed but refused
 _BT709_FROM_ROWS: Final = 720  # players' rule for clips that do not say which colours they mean
 _BT709, _UNSPECIFIED, _BT2020 = 1, 2, (9, 10)
@@ -474,7 +476,7 @@ def _first_packets(clip: Any) -> dict[int, tuple[int, int]]:
 def _zero_s(video: Any, first: tuple[int, int] | None, otherwise_s: Fraction) -> Fraction:
     """The time, without the edit list, that a player which follows the list calls 0."""
     if first is not None and video.time_base:
-        for entry in video.index_entries:
+        for entry in islice(video.index_entries, _EDIT_ENTRIES):
             if entry.pos == first[0]:
                 return Fraction((entry.timestamp - first[1]) * video.time_base)
     return otherwise_s
