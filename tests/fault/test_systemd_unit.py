@@ -114,7 +114,8 @@ def test_the_filter_lets_through_what_the_service_does(root: Path, portrait: Pat
         finally:
             tracer.kill()
             tracer.wait()
-        made = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", trace.read_text(), flags=re.M))
+        text = trace.read_text()
+        made = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", text, flags=re.M))
     filters = _values(_unit(root, "safelight.service"))["SystemCallFilter"]
     allowed = _calls_of("@default")
     for entry in filters:
@@ -122,3 +123,9 @@ def test_the_filter_lets_through_what_the_service_does(root: Path, portrait: Pat
             allowed = allowed - _calls_of(group) if entry.startswith("~") else allowed | _calls_of(group)
     assert {"recvmsg", "epoll_wait", "memfd_create"} <= made and {"preadv", "preadv2"} & made
     assert made - allowed == set()
+    # MemoryDenyWriteExecute= refuses these.
+    mapped = re.findall(r"(mmap|mprotect|pkey_mprotect)\(.*?(PROT_[A-Z|_]+)", text)
+    assert ("mmap", "PROT_READ|PROT_EXEC") in mapped
+    assert not [one for one in mapped if "EXEC" in one[1] and (one[0] != "mmap" or "WRITE" in one[1])]
+    # RestrictAddressFamilies= refuses all others.
+    assert set(re.findall(r"socket(?:pair)?\((AF_[A-Z0-9]+)", text)) <= {"AF_UNIX"}
