@@ -47,7 +47,7 @@ def device_life(device: Device, line: socket.socket, round_number: int, rng: ran
                 clock.set_wall(clock.wall_s() + rng.choice([-1, 1]) * rng.uniform(0, 3e8))
             elif chance < 0.07:
                 outbox.rotate()
-            elif chance < 0.10 and rng.random() < 0.3:
+            elif chance < 0.10:
                 here = max(path.stat().st_size for path in device.path.parent.iterdir())
                 resource.setrlimit(resource.RLIMIT_FSIZE, (here + rng.randrange(0, 30_000), resource.RLIM_INFINITY))
             elif chance < 0.12:

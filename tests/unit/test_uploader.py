@@ -317,4 +317,12 @@ def test_a_family_that_says_no_sends_no_match_and_keeps_nobody_from_reporting(
     assert {record.made_by for record in device.collector.records.values()} == {"person"}
     with world.set_up(reporting=True) as store, device.open(connected=False) as outbox:
         _fill(outbox, 2, 5)
+        key = world.folder / "keys" / "store.key"
+        key.rename(world.folder / "kept.key")
+        outbox.report("seen_online")
+        in_doubt = world.open()
+        assert Uploader(outbox, store=in_doubt).flush().acked == 1  # the person's own; the matches wait
+        in_doubt.close()
+        assert outbox.status().waiting == 2
+        (world.folder / "kept.key").rename(key)
         assert Uploader(outbox, store=store).flush().acked == 2

@@ -480,7 +480,9 @@ class Outbox:
                 [msgspec.structs.replace(o, enrolled=o.enrolled and o.pseudonym != pseudonym) for o in epochs],
             )
 
-    def next_batch(self, *, max_records: int = MAX_BATCH, pseudonym: str | None = None) -> Batch | None:
+    def next_batch(
+        self, *, max_records: int = MAX_BATCH, pseudonym: str | None = None, made_by: MadeBy | None = None
+    ) -> Batch | None:
         """Records to send, all of one pseudonym; ``None`` when nothing waits that may be sent.
 
         They stay until :meth:`acknowledge` names them. Whether it is time is :meth:`due`'s to say.
@@ -488,6 +490,7 @@ class Outbox:
         Args:
             max_records: 1 to 100.
             pseudonym: only of this one; of the oldest waiting record when left out.
+            made_by: only records made by a list match, or only a person's own; both when left out.
 
         Raises:
             UsageError: ``max_records`` is out of range.
@@ -503,16 +506,21 @@ class Outbox:
             known = [one.pseudonym for one in work.get(_EPOCHS, list[Epoch]) or [] if one.enrolled]
             wanted = [one for one in known if pseudonym in (None, one)]
             marks = ",".join("?" * len(wanted))
-            oldest = work.rows(
-                f"SELECT pseudonym FROM record WHERE pseudonym IN ({marks}) ORDER BY queued_s LIMIT 1", tuple(wanted)
-            )
-            if not oldest:
+            waiting = [
+                (name, row_id)
+                for name, row_id, kind in work.rows(
+                    f"SELECT pseudonym, id, kind FROM record WHERE pseudonym IN ({marks}) ORDER BY queued_s",
+                    tuple(wanted),
+                )
+                if made_by in (None, self._made_by(row_id, kind))
+            ]
+            if not waiting:
                 return None
-            chosen = oldest[0][0]
-            found = work.rows(
-                "SELECT id, sealed, signature FROM record WHERE pseudonym = ? ORDER BY queued_s LIMIT ?",
-                (chosen, max_records),
-            )
+            chosen = waiting[0][0]
+            found = [
+                work.rows("SELECT id, sealed, signature FROM record WHERE id = ?", (row_id,))[0]
+                for row_id in [row_id for name, row_id in waiting if name == chosen][:max_records]
+            ]
             day = _day(reading).isoformat()
             for row in found:
                 work.execute("UPDATE record SET state = 'sent', attempts = attempts + 1 WHERE id = ?", (row[0],))

@@ -66,11 +66,20 @@ class Reporter:
 
     def _asked_for(self) -> bool:
         wanted = self._store is None or self._store.settings.reporting
-        if self._wanted and not wanted:
+        if wanted:
+            self._wanted = True
+        elif self._wanted and may_erase(self._store):
             with suppress(ReportError):
                 self._outbox.purge("list_match")
-        self._wanted = wanted
+            self._wanted = False
         return wanted
+
+
+def may_erase(store: Store | None) -> bool:
+    """Whether the family has said no. A store that cannot be believed says nothing: what waits goes on waiting."""
+    from safelight.store import StoreState
+
+    return store is not None and not store.settings.reporting and store.state in (StoreState.OK, StoreState.NEW)
 
 
 def policy_id(rules: Rules) -> str:

@@ -21,6 +21,7 @@ import msgspec
 from safelight.errors import MissingExtraError, ReportError
 from safelight.reporting._database import OutboxState
 from safelight.reporting.outbox import Batch, Collector, Outbox, Registration
+from safelight.reporting.reporter import may_erase
 from safelight.reporting.wire import MAX_BATCH, SEALED_BYTES, CollectorInfo, ErrorAnswer, KeyAnswer, RecordsAnswer
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ class Uploader:
 
     Args:
         outbox: whose.
-        store: a family's settings: while they say no, list matches are erased instead of sent. A person's own report
-            is theirs and goes on.
+        store: a family's settings: while they say no, list matches are erased instead of sent; while they cannot be
+            believed, they wait. A person's own report is theirs and goes on.
         connect_timeout_s, answer_timeout_s: for one connection, and for one whole answer.
         proxy: address of an HTTP proxy; none is taken from the environment.
 
@@ -150,9 +151,13 @@ class Uploader:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _erase_if_off(self) -> None:
-        if self._store is not None and not self._store.settings.reporting:
+        if may_erase(self._store):
             with suppress(ReportError):
                 self.outbox.purge("list_match")
+
+    def _next_batch(self, size: int, pseudonym: str | None = None) -> Batch | None:
+        asked_for = self._store is None or self._store.settings.reporting
+        return self.outbox.next_batch(max_records=size, pseudonym=pseudonym, made_by=None if asked_for else "person")
 
     def _send(self, *, one_pseudonym: bool) -> SendResult:
         acked = refused = 0
@@ -164,9 +169,9 @@ class Uploader:
             session: Any = None
             try:
                 while True:
-                    batch = self.outbox.next_batch(max_records=size, pseudonym=sent_as if one_pseudonym else None)
+                    batch = self._next_batch(size, sent_as if one_pseudonym else None)
                     if batch is None and sent_as is None and self._register(collector):
-                        batch = self.outbox.next_batch(max_records=size)
+                        batch = self._next_batch(size)
                     elif batch is None and not one_pseudonym and self._register(collector):
                         continue
                     if batch is None:
