@@ -54,6 +54,8 @@ class Fleet:
 
     def check(self, sent: set[str]) -> None:
         """The three promises, against the database itself."""
+        # Connections from before the last crash are dead.
+        self.storage.close()
         with self.storage._read() as connection:
             rows = connection.execute(select(keys.c.pseudonym, records.c.record_id).join(keys)).all()
             stored = [bytes(row[1]).hex() for row in rows]

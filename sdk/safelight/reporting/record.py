@@ -108,7 +108,7 @@ FIELDS: Final[dict[str, RecordField]] = {
     "id": RecordField("one record counts once, however often it is sent", "low", _WITH_RECORD, "the collector"),
     "pseudonym": RecordField(
         "ties a record to an enrolled device of this month, to refuse forgeries and floods", "low",
-        "365 days, or until the operator forgets the pseudonym", "the collector",
+        "with the record; without one, as long as its key must stay refused", "the collector",
     ),
     "made_by": RecordField("tells a list match from a person's own report", "low", _WITH_RECORD, _OPERATOR),
     "category": RecordField("says whom the record is for", "low", _WITH_RECORD, _OPERATOR),
