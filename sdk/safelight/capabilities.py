@@ -46,7 +46,8 @@ def capabilities() -> dict[str, Any]:
             "countries": len({service.country for service in notices.directory} - {"INT"}),
         },
         "known_lists": "none is built in; signed ones can be installed (extra [lists]); a match names list and entry",
-        "network": "none unless a host or a command asks for it: sending reports (extra [report]); plug-ins that say so",
+        "network": "none unless a host or a command asks for it: sending reports and an operator's own adapters (extra "
+        "[report]); plug-ins that say so",
         "reporting": {
             "default": "off: nothing leaves the device until a collector is set up",
             "made_by": ["a match with a known list, where host and family have turned it on", "a person's own report"],
@@ -56,7 +57,6 @@ def capabilities() -> dict[str, Any]:
         "other copy exists: sealed, capped, erased in days; and what a family set up (docs/store.md)",
         "coverage": _coverage(),
         "not_in_this_version": [
-            "video clips and live video",
             "full notices in languages other than English, unless the host names the language",
         ],
     }

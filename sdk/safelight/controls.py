@@ -35,6 +35,7 @@ class Control(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         where: ``module:name`` of what does it.
         levers: of situational prevention.
         serves: framework to principles.
+        evidence: files of the repository, and ``file::test``, that show it.
     """
 
     id: str
@@ -42,10 +43,11 @@ class Control(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     where: Annotated[str, msgspec.Meta(pattern=r"^safelight(\.[a-z_]+)+:[A-Za-z_.]+$")]
     levers: tuple[str, ...]
     serves: dict[str, tuple[str, ...]]
+    evidence: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
 
 class Gap(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A principle that nothing here serves, and why."""
+    """A principle that nothing here serves, or what stays open although something does, and why."""
 
     framework: str
     principle: str
@@ -60,6 +62,7 @@ class Controls(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     levers: dict[str, str]
     frameworks: tuple[Framework, ...]
     controls: tuple[Control, ...]
+    open: tuple[Gap, ...]
     gaps: tuple[Gap, ...]
 
 
@@ -84,7 +87,8 @@ def coverage() -> dict[str, Any]:
             principle: [one.id for one in found.controls if principle in one.serves.get(framework.id, ())]
             for principle in framework.principles
         }
-    covered["gaps"] = [{"framework": gap.framework, "principle": gap.principle, "why": gap.why} for gap in found.gaps]
+    for name, rows in (("open", found.open), ("gaps", found.gaps)):
+        covered[name] = [{"framework": row.framework, "principle": row.principle, "why": row.why} for row in rows]
     return covered
 
 
@@ -96,11 +100,16 @@ def coverage_markdown() -> str:
         "# Coverage: controls, levers, principles",
         "",
         "Written by `python docs/make_coverage.py` from `sdk/safelight/policy/controls.json`; edit that file. The same",
-        "table is in `safelight capabilities --json`. A principle without a control says why.",
+        "table is in `safelight capabilities --json`. Every control names tests or files that show it. A principle",
+        "without a control says why; a principle with some says what stays open. This is our own reading of short",
+        "titles, and no claim that anybody has assessed or endorsed it.",
         "",
-        "| control | what it does | levers | done by |",
-        "|---|---|---|---|",
-        *(f"| {one.id} | {one.summary} | {', '.join(one.levers)} | `{one.where}` |" for one in found.controls),
+        "| control | what it does | levers | done by | shown by |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {one.id} | {one.summary} | {', '.join(one.levers)} | `{one.where}` | {_shown_by(one)} |"
+            for one in found.controls
+        ),
         "",
         "## Situational levers",
         "",
@@ -109,11 +118,16 @@ def coverage_markdown() -> str:
         *(f"| {lever} | {text} | {', '.join(covered['levers'][lever])} |" for lever, text in found.levers.items()),
     ]
     for framework in found.frameworks:
-        why = {gap.principle: gap.why for gap in found.gaps if gap.framework == framework.id}
+        why = {gap.principle: f"**gap**: {gap.why}" for gap in found.gaps if gap.framework == framework.id}
+        why |= {gap.principle: f"**open**: {gap.why}" for gap in found.open if gap.framework == framework.id}
         lines += ["", f"## {framework.name}", "", f"Source, read {framework.read_on}: <{framework.source}>", ""]
         lines += ["| | principle | served by |", "|---|---|---|"]
         for number, title in framework.principles.items():
             served = ", ".join(covered[framework.id][number])
-            gap = f"**gap**: {why[number]}" if number in why else ""
-            lines.append(f"| {number} | {title} | {' '.join(filter(None, (served, gap)))} |")
+            lines.append(f"| {number} | {title} | {' '.join(filter(None, (served, why.get(number, ''))))} |")
     return "\n".join(lines) + "\n"
+
+
+def _shown_by(control: Control) -> str:
+    files = [name.partition("::")[0] for name in control.evidence]
+    return ", ".join(f"[{name.rpartition('/')[2]}](../{name})" for name in files)

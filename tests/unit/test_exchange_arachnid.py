@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 from importlib import reload
 from typing import Any
 
@@ -203,6 +204,25 @@ def test_the_environment_sends_nothing_elsewhere(monkeypatch: pytest.MonkeyPatch
             monkeypatch.setenv(name, proxy.url)
         ArachnidShield("user", PASSWORD, url=server.url).lookup(HASHES[:1])
         assert (len(proxy.requests), len(server.requests)) == (0, 1)
+
+
+def test_the_documented_example_runs(root: Any, portrait: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (root / "docs/exchange.md").read_text("utf-8"), re.S)
+
+    def both(request: Request) -> Answer:
+        if request.path.startswith("/c/bank/SAFELIGHT"):
+            return Answer(value={"id": 1, "signals": request.json})
+        none = {"classification": "no-known-match", "match_type": None, "near_match_details": None}
+        return Answer(value={"scanned_hashes": dict.fromkeys(request.json["hashes"], none)})
+
+    with serve(both) as server:
+        names = {"PICTURE": portrait, "SHIELD_USER": "u", "SHIELD_PASSWORD": "p", "SENT_FILE": tmp_path / "sent.db"}
+        names |= {"HMA_URL": server.url, "ARACHNID_SHIELD_URL": server.url, "EXPORT_FOLDER": tmp_path}
+        for name, value in names.items():
+            monkeypatch.setenv(name, str(value))
+        exec(compile(example, "docs/exchange.md", "exec"), {})
+    assert [request.path for request in server.requests] == ["/v1/pdq/", "/c/bank/SAFELIGHT/signal"]
+    assert (tmp_path / "simple.HASH_PDQ.te").read_bytes().count(b"\n") == 1
 
 
 def test_a_secret_does_not_show_itself() -> None:

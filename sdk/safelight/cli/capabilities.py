@@ -39,6 +39,7 @@ def _print_coverage(covered: dict[str, Any]) -> None:
         console().print(f"\ncoverage: {covered['state']}; reinstall safelight.")
         return
     gaps = {(gap["framework"], gap["principle"]): gap["why"] for gap in covered.pop("gaps")}
+    still_open = {(gap["framework"], gap["principle"]): gap["why"] for gap in covered.pop("open")}
     for framework, rows in covered.items():
         table = Table(
             title=framework.replace("_", " "), title_justify="left", box=None, pad_edge=False, show_header=False
@@ -46,6 +47,8 @@ def _print_coverage(covered: dict[str, Any]) -> None:
         for number, controls in rows.items():
             gap = gaps.get((framework, number))
             table.add_row(number, escape(", ".join(controls) if gap is None else f"gap: {gap}"))
+            if (framework, number) in still_open:
+                table.add_row("", escape(f"open: {still_open[framework, number]}"))
         console().print()
         console().print(table)
 
