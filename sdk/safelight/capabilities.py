@@ -48,8 +48,8 @@ def capabilities() -> dict[str, Any]:
             "countries": len({service.country for service in notices.directory} - {"INT"}),
         },
         "known_lists": "none is built in; signed ones can be installed (extra [lists]); a match names list and entry",
-        "network": "none unasked: a connection is opened only by reporting once somebody connected a collector, by an "
-        "operator's own adapters and engines, and by safelight serve (a local socket)",
+        "network": "none unless a host or a command asks for it: sending reports and an operator's own adapters (extra "
+        "[report]), a scan's Dask engine, safelight serve (a local socket); plug-ins that say so",
         "reporting": {
             "default": "off: nothing leaves the device until a collector is set up",
             "made_by": ["a match with a known list, where host and family have turned it on", "a person's own report"],
