@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import random
+import re
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,25 @@ _WORDS = (
     b"multipart/mixed; boundary=c", b"\r\nContent-Transfer-Encoding: base64", b"quoted-printable", b"=", b"=\r\n",
     b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b" ", b"\t", b"*0=", b"\x80", b"--b0 ", b"--b0\t\r\n", b"--B0", b"%",
 )  # fmt: skip
+_LINES = (
+    b'Content-Disposition: form-data; name="z"',
+    b'content-disposition: form-data; name="y"; filename="y"',
+    b"Content-Type: multipart/mixed; boundary=c",
+    b'Content-Type: multipart/form-data; boundary="b0"',
+    b"Content-Type: message/rfc822",
+    b"Content-Type: text/html; charset=utf-16",
+    b"Content-Transfer-Encoding: base64",
+    b"Content-Transfer-Encoding: quoted-printable",
+    b"Content-Transfer-Encoding: x-uuencode",
+    b"Content-Length: 3",
+    b"Content-Encoding: gzip",
+    b" folded",
+    b"X: y",
+    b"",
+    b"--b0",
+    b"--b0--",
+    b"--c",
+)
 _TYPES = (
     FORM,
     'multipart/form-data; boundary="b0"',
@@ -60,8 +80,13 @@ def mutate(data: bytes, dice: random.Random) -> bytes:
     for _ in range(dice.choice((0, 1, 1, 1, 2, 3, 8))):
         at, end = sorted((dice.randint(0, len(data)), dice.randint(0, len(data))))
         end = min(end, at + dice.choice((0, 1, 2, 10, 1_000)))
-        way = dice.randint(0, 6)
-        if way <= 2:
+        way = dice.randint(0, 8)
+        if way >= 7:
+            # A line more, where a line ends: most of the time that is in the headers.
+            ends = [found.end() for found in re.finditer(rb"\r\n", data[:2_000])]
+            place = dice.choice(ends) if ends else 0
+            data = data[:place] + dice.choice(_LINES) + b"\r\n" + data[place:]
+        elif way <= 2:
             data = data[:at] + dice.choice(_WORDS) + data[at:]
         elif way == 3:
             data = data[:at] + data[end:]

@@ -49,7 +49,7 @@ _WEAK: Final = (
 
 # The same as plain strings, to be looked for first: each is in everything that the pattern finds.
 _STRONG_HINTS: Final = (b"/9j/", b"iVBORw0KGg", b"R0lGODdh", b"R0lGODlh", b"XRUJQ", b"Z0eXB", b"GkXfo")
-_WEAK_HINTS: Final = tuple(b" " + text.encode() for text in _WEAK)
+_WEAK_HINTS: Final = tuple(text.encode() for text in _WEAK)
 _RUNS_MARKED: Final = bytes(
     code if code in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_" else 32 for code in range(256)
 )
@@ -165,11 +165,12 @@ def _may_hold(window: bytes) -> bool:
     dense = dense.translate(None, _SPACES + b"\\")
     if any(hint in dense for hint in _STRONG_HINTS):
         return True
-    # Only where a run begins, which most texts have few of that begin like this: one mark before each.
-    plain = plain.translate(_RUNS_MARKED)
-    if not plain.startswith(b" "):
-        plain = b" " + plain
-    return any(hint in plain for hint in _WEAK_HINTS)
+    # These count only where a run of base64 begins.
+    some = [hint for hint in _WEAK_HINTS if hint in plain]
+    if not some:
+        return False
+    marked = b" " + plain.translate(_RUNS_MARKED)
+    return any(b" " + hint in marked for hint in some)
 
 
 def _is_media(head: bytes) -> bool:
