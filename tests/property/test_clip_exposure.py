@@ -44,7 +44,7 @@ def shown(data: bytes) -> list[tuple[float, bool]]:
     A reader has a threshold, and at the threshold a level decides. The release rule does not promise more than its
     bound: a frame that is just readable may stand beside one that just is not.
     """
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), metadata_errors="replace") as container:
         start_ms = (container.start_time or 0) / 1000
         return [(frame.time * 1000 - start_ms, _readable(frame)) for frame in container.decode(video=0)]
 

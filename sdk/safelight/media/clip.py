@@ -227,7 +227,7 @@ class _Pictures:
         due_ms = last_ms = handed = count = 0
         began = time.monotonic()
         options = {"protocol_whitelist": "none", "codec_whitelist": _CODECS}
-        with self._av.open(self._stream, format=self._container, options=options) as clip:
+        with self._av.open(self._stream, format=self._container, options=options, metadata_errors="replace") as clip:
             if not clip.streams.video:
                 self.failure = NotJudged(State.NO_DECODER, "clip_without_video")
                 return

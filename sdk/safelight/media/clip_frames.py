@@ -217,11 +217,11 @@ class ClipReader:
         options = {"protocol_whitelist": "none", "codec_whitelist": _CODECS}
         edited: dict[int, tuple[int, int]] = {}
         if container == "mov" and self.seekable:
-            with av.open(self._source.reader, format=container, options=options) as clip:
+            with av.open(self._source.reader, format=container, options=options, metadata_errors="replace") as clip:
                 edited = _first_packets(clip)
             self._source.seek(0)
             options["ignore_editlist"] = "1"
-        with av.open(self._source.reader, format=container, options=options) as clip:
+        with av.open(self._source.reader, format=container, options=options, metadata_errors="replace") as clip:
             yield from self._decode(av, clip, edited)
 
     def _decode(self, av: Any, clip: Any, edited: dict[int, tuple[int, int]]) -> Iterator[Any]:

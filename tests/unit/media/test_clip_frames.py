@@ -196,6 +196,13 @@ def _with_edit_list(data: bytes, *, start: int, frames: int) -> bytes:
     return bytes(changed)
 
 
+def test_titles_in_no_encoding_are_no_reason() -> None:
+    data = encode(moving(3), codec="mpeg4", format="avi")
+    changed = data.replace(b"Lavf", b"\xe9\x80\xff\xfe")
+    assert changed != data
+    assert [type(item) for item in read(changed)] == [ClipFrame] * 3
+
+
 def test_streams_that_cannot_seek() -> None:
     fragments = {"movflags": "frag_keyframe+empty_moov"}
     for data in (
