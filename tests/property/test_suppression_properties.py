@@ -114,6 +114,13 @@ def test_two_periods_with_totals_both_ways() -> None:
         assert range_of(table, name, withheld, k=10) == 10
 
 
+def test_one_small_count_in_a_large_table_costs_one_rectangle() -> None:
+    table = Counts([[3, *[40] * 29], *([50] * 30 for _ in range(5))], True, True)
+    withheld = withheld_cells(table, k=10)
+    assert len(withheld) == 4
+    assert len({row for row, _ in withheld}) == len({column for _, column in withheld}) == 2
+
+
 def test_an_unknown_value_is_not_a_zero_and_takes_its_totals_along() -> None:
     table = Counts([[3], [None], [500]], False, True)
     assert withheld_cells(table, k=10) == {(0, 0)}, "no total can be shown, so nothing gives it away"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Final
 
 from safelight.errors import UsageError
@@ -62,10 +63,10 @@ def withheld_cells(table: Counts, *, k: int = DEFAULT_K) -> frozenset[CellName]:
         weak = next((name for name in sorted(withheld) if network.range_of(name, withheld) < k), None)
         if weak is None:
             break
-        more = network.next_to(weak, withheld)
-        if more is None:
+        more = network.around(weak, withheld)
+        if not more:
             break
-        withheld.add(more)
+        withheld |= more
     return frozenset(withheld)
 
 
@@ -112,22 +113,63 @@ class _Network:
     def range_of(self, name: CellName, withheld: set[CellName]) -> int:
         if name in self._free:
             return self._k
-        residual = self._residual(withheld, without=name)
         start, end = self._ends[name]
-        up = _flow(residual, end, start, self._k)
+        up = _flow(self._residual(withheld, without=name), end, start, self._k)
         # It is known not to be zero, since zeros are shown.
-        down = min(self.shown[name] - 1, _flow(residual, start, end, self._k))
+        down = min(self.shown[name] - 1, _flow(self._residual(withheld, without=name), start, end, self._k))
         return min(self._k, up + max(0, down))
 
-    def next_to(self, name: CellName, withheld: set[CellName]) -> CellName | None:
-        """The cheapest further cell to withhold: near, inside before totals, small before large."""
-        ends = set(self._ends[name])
-        candidates = [one for one, value in self.shown.items() if value > 0 and one not in withheld]
-        return min(
-            candidates,
-            key=lambda one: (not ends & set(self._ends[one]), TOTAL in one, self.shown[one], one),
-            default=None,
-        )
+    def around(self, name: CellName, withheld: set[CellName]) -> set[CellName]:
+        """The cheapest further cells that let this one move: those on the cheapest way around it.
+
+        Few and small ones are cheap. What is withheld already is free as far as it can still move; a zero cannot.
+        """
+        start, end = self._ends[name]
+        for source, sink in ((end, start), (start, end)):
+            residual = self._residual(withheld, without=name)
+            _flow(residual, source, sink, self._k)
+            found = self._way(residual, source, sink, withheld | {name})
+            if found:
+                return found
+        rest = [one for one, value in self.shown.items() if value > 0 and one not in withheld]
+        return {min(rest, key=lambda one: (self.shown[one], one))} if rest else set()
+
+    def _way(
+        self, residual: Mapping[str, Mapping[str, int]], source: str, sink: str, withheld: set[CellName]
+    ) -> set[CellName]:
+        """The cells to withhold along the cheapest way from source to sink (Dijkstra 1959); none: there is no way."""
+        steps: dict[str, list[tuple[int, str, CellName | None]]] = {}
+        for node, edges in residual.items():
+            steps[node] = [(0, other, None) for other, capacity in edges.items() if capacity > 0]
+        for cell, value in self.shown.items():
+            if value > 0 and cell not in withheld:
+                start, end = self._ends[cell]
+                steps.setdefault(start, []).append((value + self._k, end, cell))
+                if value > 1:
+                    steps.setdefault(end, []).append((value + self._k, start, cell))
+        best: dict[str, int] = {source: 0}
+        came: dict[str, tuple[str, CellName | None]] = {}
+        queue = [(0, source)]
+        while queue:
+            cost, node = heappop(queue)
+            if node == sink:
+                break
+            if cost > best[node]:
+                continue
+            for price, other, through in steps.get(node, ()):
+                if cost + price < best.get(other, cost + price + 1):
+                    best[other] = cost + price
+                    came[other] = (node, through)
+                    heappush(queue, (cost + price, other))
+        found: set[CellName] = set()
+        node = sink
+        while node != source:
+            if node not in came:
+                return set()
+            node, cell_on_way = came[node]
+            if cell_on_way is not None:
+                found.add(cell_on_way)
+        return found
 
     def _residual(self, withheld: set[CellName], *, without: CellName) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}
@@ -151,9 +193,11 @@ def _sum(values: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(values) else None
 
 
-def _flow(capacities: Mapping[str, Mapping[str, int]], source: str, sink: str, enough: int) -> int:
-    """Maximum flow, by shortest augmenting paths (Edmonds and Karp 1972), or ``enough`` if it is at least that."""
-    left = {node: dict(edges) for node, edges in capacities.items()}
+def _flow(left: dict[str, dict[str, int]], source: str, sink: str, enough: int) -> int:
+    """Maximum flow, by shortest augmenting paths (Edmonds and Karp 1972), or ``enough`` if it is at least that.
+
+    ``left`` holds the capacities, and afterwards what is left of them.
+    """
     total = 0
     while total < enough:
         came: dict[str, str] = {source: source}
