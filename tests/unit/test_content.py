@@ -151,3 +151,25 @@ def test_plain_texts_hold_nothing() -> None:
     assert _found(json.dumps({"id": 7, "text": "a/b\n" * 5_000}).encode()) == []
     keys = base64.b64encode(random.Random(3).randbytes(300_000))
     assert _found(keys) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\\" * 2_000_000 + b" /9j/4AAQ",
+        b"\\" * 1_000_000 + b"u0041/9j/4" + b"\\" * 1_000_000,
+        b"A" + b" " * 2_000_000 + b"Qk",
+        b"A \\n" * 500_000 + b" iVBORw0KGg",
+        b"&#" + b"0" * 2_000_000 + b" GkXfo",
+        b"Qk" + b"\\n" * 200_000,
+    ],
+)
+def test_texts_made_to_be_slow_are_not(text: bytes) -> None:
+    """Each would take hours if a pattern went over a long run again from each of its places."""
+    _found(text)
+
+
+def test_so_many_beginnings_are_a_state() -> None:
+    found = _found(b"Qk " * 2_500)
+    assert [type(one) for one in found] == [NotJudged]
+    assert isinstance(found[0], NotJudged) and found[0].detail_id == "embedded"

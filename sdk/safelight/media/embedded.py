@@ -32,6 +32,7 @@ _STRONG: Final = (
     "GkXfo",  # Matroska
 )
 # Short ones count where a run of base64 begins.
+_MAX_CANDIDATES: Final = 2_000  # beginnings that are looked at closer, in one text
 _WEAK: Final = (
     "Qk",
     "SUkqA",
@@ -61,22 +62,23 @@ _OTHER_NOTATIONS: Final = (
     (b"data:", (b"data:image/svg", b"data:video/", b"data:text/html")),
 )
 
-_BETWEEN: Final = r"(?:\s|\\+[rnt])*"
+# At most eight backslashes, as JSON in JSON in JSON has: a run without end must not be walked from each of its places.
+_BETWEEN: Final = r"(?:\s|\\{1,8}[rnt])*"
 
 
 def _one(char: str) -> str:
     """A character of base64, in every way of writing it."""
     code = f"{ord(char):02x}"
     cased = "".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in code)
-    plain = r"[/_]|\\+/" if char == "/" else "[+-]" if char == "+" else re.escape(char)
-    return rf"(?:{plain}|\\+u00{cased}|%{cased}|&#(?:0*{ord(char)}|[xX]0*{cased});)"
+    plain = r"[/_]|\\{1,8}/" if char == "/" else "[+-]" if char == "+" else re.escape(char)
+    return rf"(?:{plain}|\\{{1,8}}u00{cased}|%{cased}|&#(?:0*{ord(char)}|[xX]0*{cased});)"
 
 
 def _written(pattern: str) -> str:
     out = []
     for token in re.findall(r"\[[^]]*\]|.", pattern):
         if token == ".":
-            out.append(r"(?:\\+u00..|%..|&#\w{1,5};|\\*[\w+/-])")
+            out.append(r"(?:\\{1,8}u00..|%..|&#\w{1,5};|\\{0,8}[\w+/-])")
         elif token.startswith("["):
             chars = re.sub("(.)-(.)", lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))), token[1:-1])
             out.append("(?:" + "|".join(_one(char) for char in chars) + ")")
@@ -89,11 +91,11 @@ _SEARCH: Final = re.compile(
     f"(?:{'|'.join(map(_written, _STRONG))})|(?<![A-Za-z0-9+/_-])(?:{'|'.join(map(_written, _WEAK))})".encode()
 )
 _ESCAPE: Final = re.compile(
-    rb"\\+u00(2[bBdDfF]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])"
+    rb"\\{1,8}u00(2[bBdDfF]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])"
     rb"|%(2[bBdDfF]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF])"
-    rb"|&#0*([0-9]{2,3});|&#[xX]0*([0-9A-Fa-f]{2});|\\+([/rnt])"
+    rb"|&#0*([0-9]{2,3});|&#[xX]0*([0-9A-Fa-f]{2});|\\{1,8}([/rnt])"
 )
-_MAYBE_CUT: Final = re.compile(rb"(?:\\+(?:u0{0,2}[0-9A-Fa-f]?)?|%[0-9A-Fa-f]?|&(?:#[xX]?[0-9A-Fa-f]{0,6})?)$")
+_MAYBE_CUT: Final = re.compile(rb"(?:\\{1,8}(?:u0{0,2}[0-9A-Fa-f]?)?|%[0-9A-Fa-f]?|&(?:#[xX]?[0-9A-Fa-f]{0,6})?)$")
 _RUN: Final = re.compile(rb"[A-Za-z0-9+/_\s-]*")
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 
@@ -106,7 +108,7 @@ def embedded_media(text: BinaryIO, *, max_bytes: int, max_count: int) -> Iterato
         max_bytes: of one decoded file; more is ``TOO_LARGE``.
         max_count: how many at most; then ``TOO_LARGE`` comes as the last one.
     """
-    found, done = 0, 0
+    found = done = candidates = 0
     at, window = 0, b""
     while True:
         text.seek(at + len(window))
@@ -120,12 +122,17 @@ def embedded_media(text: BinaryIO, *, max_bytes: int, max_count: int) -> Iterato
         limit = len(window) - _OVERLAP_BYTES if more else len(window)
         position = max(0, done - at)
         # The pattern is slow and sure; what it could find is looked for in a fast way first.
-        while _may_hold(window):
+        may_hold = _may_hold(window)
+        while may_hold:
             match = _SEARCH.search(window, position)
             if match is None or match.start() >= limit:
                 break
             start = at + match.start()
             position = match.end()
+            candidates += 1
+            if candidates > _MAX_CANDIDATES:
+                yield NotJudged(State.TOO_LARGE, "embedded")
+                return
             if not _is_media(_decode(text, start, _HEAD_CHARS)[0]):
                 continue
             if found >= max_count:
