@@ -21,7 +21,7 @@ needs_systemd = pytest.mark.skipif(_ANALYZE is None, reason="systemd-analyze is 
 
 
 def _unit(root: Path, name: str) -> Path:
-    return root / "packaging" / "systemd" / name
+    return root / "examples" / "device_service" / "systemd" / name
 
 
 def _values(path: Path) -> dict[str, list[str]]:
