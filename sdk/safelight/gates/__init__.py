@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from safelight.gates._choice import SecondChoice
+    from safelight.gates.camera import CameraGate
+    from safelight.gates.chat import ChatGate, Delivery, GatedConversation
+    from safelight.gates.clip import ClipDecision, ClipGate, ClipProgress, ClipRange, ClipState
+    from safelight.gates.receive import Received, ReceiveGate
+    from safelight.gates.release import ReleaseRule
+    from safelight.gates.upload import (
+        UploadedPart,
+        UploadGate,
+        UploadLimits,
+        UploadMiddleware,
+        UploadRefusedError,
+        UploadRules,
+        UploadVerdict,
+    )
 
 # Name to the module that has it: an app that gates uploads does not import the camera.
 _HOME: dict[str, str] = {
@@ -29,7 +46,28 @@ _HOME: dict[str, str] = {
     "UploadedPart": "upload",
 }
 
-__all__ = list(_HOME)
+__all__ = [
+    "CameraGate",
+    "ChatGate",
+    "ClipDecision",
+    "ClipGate",
+    "ClipProgress",
+    "ClipRange",
+    "ClipState",
+    "Delivery",
+    "GatedConversation",
+    "ReceiveGate",
+    "Received",
+    "ReleaseRule",
+    "SecondChoice",
+    "UploadGate",
+    "UploadLimits",
+    "UploadMiddleware",
+    "UploadRefusedError",
+    "UploadRules",
+    "UploadVerdict",
+    "UploadedPart",
+]
 
 
 def __getattr__(name: str) -> Any:
