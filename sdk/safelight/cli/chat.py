@@ -12,6 +12,7 @@ from typing import IO, Any
 import click
 import msgspec
 
+from safelight.cli import _options as options
 from safelight.cli.check import EXIT_FAILED, EXIT_PROTECTED
 from safelight.cli.output import console, decision_panel, print_json, quiet_runtime
 from safelight.decision import Action, AgeBand, Decision, FindingKind, Label, State
@@ -44,8 +45,8 @@ class ChatLine(msgspec.Struct, frozen=True):
     show_default=True,
     help="Who is protected; unknown is protected.",
 )
-@click.option("--country", metavar="CODE", help="ISO 3166 country for help, e.g. GB. Default: international help.")
-@click.option("--lang", multiple=True, metavar="TAG", default=("en",), show_default=True, help="Reader's language.")
+@options.COUNTRY
+@options.LANG
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a message, one a line.")
 def chat(
     file: str,

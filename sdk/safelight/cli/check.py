@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from safelight.cli import _options as options
 from safelight.cli.output import console, decision_panel, print_json, quiet_runtime
-from safelight.decision import Action, AgeBand, Event
+from safelight.decision import Action
 from safelight.errors import MediaNotFoundError, SafelightError, UsageError
 from safelight.notices.select import CONTEXTS
 
@@ -25,55 +26,19 @@ _HEAD_BYTES = 4096
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option(
-    "--event",
-    type=click.Choice([event.value for event in Event]),
-    default=Event.UPLOAD.value,
-    show_default=True,
-    help="What is about to happen.",
-)
-@click.option(
-    "--age-band",
-    type=click.Choice([band.value for band in AgeBand]),
-    default=AgeBand.UNKNOWN.value,
-    show_default=True,
-    help="Who holds the device; unknown is protected.",
-)
+@options.EVENT
+@options.AGE_BAND
 @click.option(
     "--context", type=click.Choice(CONTEXTS), help="What you know about it; changes the words, not the action."
 )
-@click.option("--country", metavar="CODE", help="ISO 3166 country for help, e.g. GB. Default: international help.")
-@click.option("--lang", multiple=True, metavar="TAG", default=("en",), show_default=True, help="Reader's language.")
-@click.option(
-    "--runtime",
-    type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]),
-    default="auto",
-    show_default=True,
-    help="TFLite runtime.",
-)
-@click.option(
-    "--tier",
-    type=click.Choice(["auto", "live", "full"]),
-    default="auto",
-    show_default=True,
-    help="How closely to look.",
-)
-@click.option(
-    "--isolation",
-    type=click.Choice(["none", "process"]),
-    default="none",
-    show_default=True,
-    help="Run the detectors in a process of their own.",
-)
-@click.option(
-    "--trigger",
-    multiple=True,
-    metavar="KIND=VALUE",
-    help="Test mode: add a finding, e.g. nudity=0.97, subject=0.9, known, state=NO_MODEL, marked=KEY. "
-    "Can only protect more.",
-)
-@click.option("--list", "lists", multiple=True, metavar="LIST", help="Folder of installed hash lists. May be repeated.")
-@click.option("--trust", multiple=True, metavar="KEY", help="Public key, or .pub file, of the lists' operator.")
+@options.COUNTRY
+@options.LANG
+@options.RUNTIME
+@options.TIER
+@options.ISOLATION
+@options.TRIGGER
+@options.LISTS
+@options.TRUST
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file, one a line.")
 def check(
     files: tuple[str, ...],

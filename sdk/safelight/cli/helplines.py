@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from safelight.cli import _options as options
 from safelight.cli.output import console, help_text, print_json
 from safelight.decision import help_dict
 from safelight.errors import UsageError
@@ -11,7 +12,7 @@ from safelight.errors import UsageError
 
 @click.command()
 @click.option("--country", metavar="CODE", help="ISO 3166 country, e.g. GB. Default: international services.")
-@click.option("--lang", multiple=True, metavar="TAG", default=("en",), show_default=True, help="Reader's language.")
+@options.LANG
 @click.option("--audience", multiple=True, metavar="NAME", default=("child", "crisis"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a service, one a line.")
 def helplines(country: str | None, lang: tuple[str, ...], audience: tuple[str, ...], as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from safelight.cli import _options as options
 from safelight.cli._family import asks_a_person, usage
 from safelight.cli.outbox import open_outbox, outbox_options
 from safelight.cli.output import console, help_text, print_json
@@ -28,7 +29,7 @@ _AUDIENCES = ("child", "anyone_reporting", "crisis")
 @click.option("--yes", is_flag=True, help="The second yes, for programs that have shown what would go.")
 @click.option("--receipt", metavar="NUMBER", help="Look up what became of an earlier report; sends nothing.")
 @click.option("--country", metavar="CODE", help="ISO 3166 country, e.g. GB. Default: international services.")
-@click.option("--lang", multiple=True, metavar="TAG", default=("en",), show_default=True, help="Reader's language.")
+@options.LANG
 @outbox_options
 def report(
     file: str | None,

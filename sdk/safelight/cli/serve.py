@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from safelight.cli import _options as options
 from safelight.decision import AgeBand
 from safelight.errors import SafelightError, UsageError
 
@@ -47,20 +48,8 @@ from safelight.errors import SafelightError, UsageError
     metavar="FOLDER",
     help="Keep the anchors of other users' stores here.",
 )
-@click.option(
-    "--tier",
-    type=click.Choice(["auto", "live", "full"]),
-    default="auto",
-    show_default=True,
-    help="How closely to look.",
-)
-@click.option(
-    "--runtime",
-    type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]),
-    default="auto",
-    show_default=True,
-    help="TFLite runtime.",
-)
+@options.TIER
+@options.RUNTIME
 @click.option(
     "--isolation",
     type=click.Choice(["process", "none"]),
@@ -69,8 +58,8 @@ from safelight.errors import SafelightError, UsageError
     help="Where the detectors run.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 1024), help="Pictures at once. Default: one a processor.")
-@click.option("--list", "lists", multiple=True, metavar="LIST", help="Folder of installed hash lists. May be repeated.")
-@click.option("--trust", multiple=True, metavar="KEY", help="Public key, or .pub file, of the lists' operator.")
+@options.LISTS
+@options.TRUST
 @click.option(
     "--trigger", multiple=True, metavar="KIND=VALUE", help="Test mode: add a finding, e.g. nudity=0.97; see check."
 )

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from safelight.cli import _options as options
 from safelight.cli._family import PIN_OPTION, store_options
 from safelight.cli._watch_camera import is_camera, watch_camera
 from safelight.cli.check import EXIT_PROTECTED
 from safelight.cli.output import console, decision_panel, print_json, quiet_runtime
-from safelight.decision import Action, AgeBand, Event
+from safelight.decision import Action
 from safelight.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,36 +32,12 @@ _KEY = "clips"
 
 @click.command()
 @click.argument("source", metavar="SOURCE")
-@click.option(
-    "--event",
-    type=click.Choice([event.value for event in Event]),
-    default=Event.UPLOAD.value,
-    show_default=True,
-    help="What is about to happen.",
-)
-@click.option(
-    "--age-band",
-    type=click.Choice([band.value for band in AgeBand]),
-    default=AgeBand.UNKNOWN.value,
-    show_default=True,
-    help="Who holds the device; unknown is protected.",
-)
-@click.option("--country", metavar="CODE", help="ISO 3166 country for help, e.g. GB. Default: international help.")
-@click.option("--lang", multiple=True, metavar="TAG", default=("en",), show_default=True, help="Reader's language.")
-@click.option(
-    "--tier",
-    type=click.Choice(["auto", "live", "full"]),
-    default="auto",
-    show_default=True,
-    help="How closely to look.",
-)
-@click.option(
-    "--isolation",
-    type=click.Choice(["none", "process"]),
-    default="none",
-    show_default=True,
-    help="Run the detectors in a process of their own.",
-)
+@options.EVENT
+@options.AGE_BAND
+@options.COUNTRY
+@options.LANG
+@options.TIER
+@options.ISOLATION
 @click.option("--every-frame", is_flag=True, help="Look at every frame, also at those within the bound of one before.")
 @click.option(
     "--resume",
@@ -75,8 +52,8 @@ _KEY = "clips"
 @click.option("--yes", is_flag=True, help="Of a camera: the child agrees to it; asked for otherwise.")
 @PIN_OPTION
 @click.option("--trigger", multiple=True, metavar="KIND=VALUE", help="Test mode; see `safelight check`.")
-@click.option("--list", "lists", multiple=True, metavar="LIST", help="Folder of installed hash lists. May be repeated.")
-@click.option("--trust", multiple=True, metavar="KEY", help="Public key, or .pub file, of the lists' operator.")
+@options.LISTS
+@options.TRUST
 @store_options
 def watch(
     source: str,
