@@ -1,6 +1,6 @@
 """Fill the card from what ``measure`` found.
 
-python -m grooming.fill_card --model ../grooming_v1 --work WORK
+python -m grooming.fill_card --model ../grooming_v2 --work WORK
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> None:
                     name.replace("_", " "),
                     percent(row),
                     str(row["danger"]),
-                    str(row.get("median_cues_before_warning") or "–"),
+                    f"{row['median_cues_before_warning']:g}" if row.get("median_cues_before_warning") else "–",
                 ]
                 for name, row in chats.items()
             ]

@@ -1,7 +1,7 @@
 """Train the grooming text model, choose its thresholds on writers it has not seen, and write the model folder.
 
     python -m grooming.make_model folds --chats CHATS --work WORK --seed 0     one net a writer left out (minutes each)
-    python -m grooming.make_model final --chats CHATS --work WORK --seed 0 --out ../grooming_v1
+    python -m grooming.make_model final --chats CHATS --work WORK --seed 0 --out ../grooming_v2
 
 ``folds`` trains as many nets as there are writers, each without one of them, and keeps what each says of the lines of
 the writer it has not seen: thresholds and calibration come from these. ``final`` trains on everybody's lines and
