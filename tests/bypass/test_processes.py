@@ -263,10 +263,10 @@ def test_a_writer_that_never_lets_go(world: World, monkeypatch: pytest.MonkeyPat
     import sqlite3
 
     from safelight.errors import StoreError
-    from safelight.store import vault
+    from safelight.store import sqlite_file
 
     device = fresh(world, 0, anchored=False)
-    monkeypatch.setattr(vault, "_BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sqlite_file, "_BUSY_TIMEOUT_S", 0.05)
     holder = sqlite3.connect(device.path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with device.open() as store:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 import threading
@@ -16,12 +15,12 @@ import msgspec
 from nacl.exceptions import CryptoError
 from nacl.secret import Aead
 
-from safelight.errors import KeyDamagedError, KeyMissingError, KeyUnavailableError, ReportError
+from safelight.errors import KeyUnavailableError, ReportError
 from safelight.keys import KeyProvider
+from safelight.store import sqlite_file
 
 KEY_NAME: Final = "outbox"
 VERSION: Final = 1
-_BUSY_TIMEOUT_S: Final = 10.0
 # One MiB of log at most before it is moved over: small devices have small disks.
 _LOG_PAGES: Final = 256
 
@@ -92,7 +91,7 @@ class Database:
     def __init__(self, path: Path, *, keys: KeyProvider, connect: Connect | None = None) -> None:
         self.path = path
         self.keys = keys
-        self._connect = connect if connect is not None else _standard_connect
+        self._connect = connect if connect is not None else sqlite_file.connect
         self._lock = threading.RLock()
         self._connection: Any = None
         self._file_id: tuple[int, int] | None = None
@@ -168,27 +167,16 @@ class Database:
             ReportError: the folder cannot be written to.
         """
         failure: ReportError | None = None
-        number = 1
+        number = 0
         with self._lock:
             self._disconnect()
             self._key = self._aead = None
             self._opened_values.clear()
             try:
-                # A damaged key opens nothing any more and would stand in the way of a new one.
-                with contextlib.suppress(KeyMissingError):
-                    self.keys.get(KEY_NAME)
-            except KeyDamagedError:
-                self.keys.delete(KEY_NAME)
+                sqlite_file.drop_damaged_key(self.keys, KEY_NAME)
+                number = sqlite_file.put_aside(self.path)
             except KeyUnavailableError:
                 failure = report_error(OutboxState.KEY_UNAVAILABLE)
-            if failure is not None:
-                raise failure
-            try:
-                while self._aside(number, "").exists():
-                    number += 1
-                for suffix in ("-wal", "-shm", ""):
-                    with contextlib.suppress(FileNotFoundError):
-                        self.path.with_name(self.path.name + suffix).rename(self._aside(number, suffix))
             except OSError as error:
                 failure = report_error(state_of(error))
         if failure is not None:
@@ -203,9 +191,6 @@ class Database:
             self._opened_values.clear()
 
     # -- inside ---------------------------------------------------------------------------------------------------
-
-    def _aside(self, number: int, suffix: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.aside-{number}{suffix}")
 
     def _begin(self, connection: Any, *, create: bool) -> Transaction:
         version = int(connection.execute("PRAGMA user_version").fetchall()[0][0])
@@ -241,26 +226,18 @@ class Database:
         if status is None:
             if not create:
                 return None
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Only this user, from the first byte on; SQLite gives -wal and -shm the same.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            _sync_folder(self.path.parent)
+            sqlite_file.make_private(self.path)
             status = os.stat(self.path)
             file_id = (status.st_dev, status.st_ino)
         if not os.access(self.path.parent, os.W_OK):
             if write:
                 raise report_error(OutboxState.READ_ONLY)
             self._only_reads = True
-            self._connection = _read_only_connect(self.path)
+            self._connection = sqlite_file.connect_read_only(self.path)
             return self._connection
         connection = self._connect(self.path)
         try:
-            connection.execute("PRAGMA trusted_schema = OFF").fetchall()
-            connection.execute("PRAGMA secure_delete = ON").fetchall()
-            with contextlib.suppress(sqlite3.OperationalError):
-                # In a folder that cannot be written to, reading goes on without it.
-                connection.execute("PRAGMA journal_mode = WAL").fetchall()
-            connection.execute("PRAGMA synchronous = FULL").fetchall()
+            sqlite_file.prepare(connection)
             connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}").fetchall()
         except BaseException:
             connection.close()
@@ -337,52 +314,8 @@ class Transaction:
 
 def state_of(error: sqlite3.Error | OSError) -> OutboxState:
     """Which state an error of the database or the operating system stands for."""
-    if isinstance(error, OSError):
-        if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-            return OutboxState.FULL
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            return OutboxState.READ_ONLY
-        return OutboxState.UNREADABLE
-    # sqlite_errorname came with Python 3.11; the messages are fixed texts of SQLite.
-    text = str(error).lower()
-    if "full" in text:
-        return OutboxState.FULL
-    if "readonly" in text or "read-only" in text:
-        return OutboxState.READ_ONLY
-    if any(word in text for word in ("malformed", "not a database", "no such table", "no such column")):
-        return OutboxState.DAMAGED
-    if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
-        return OutboxState.DAMAGED
-    return OutboxState.UNREADABLE
-
-
-def _standard_connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",
-        uri=True,
-        timeout=_BUSY_TIMEOUT_S,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-
-
-def _read_only_connect(path: Path) -> sqlite3.Connection:
-    """Where nothing can be written, SQLite cannot make the files that WAL needs; without a log it needs none."""
-    log = path.with_name(path.name + "-wal")
-    whole = not log.exists() or log.stat().st_size == 0
-    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if whole else ''}"
-    return sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    return OutboxState(sqlite_file.trouble_of(error))
 
 
 def _context(name: str) -> bytes:
     return b"safelight outbox\0" + name.encode()
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -25,13 +25,13 @@ import msgspec
 from nacl.exceptions import CryptoError
 from nacl.secret import Aead
 
-from safelight.errors import KeyDamagedError, KeyMissingError, KeyUnavailableError, StoreError
+from safelight.errors import KeyUnavailableError, StoreError
 from safelight.keys import KeyProvider
+from safelight.store import sqlite_file
 from safelight.store.anchor import Anchor
 
 KEY_NAME: Final = "store"
 
-_BUSY_TIMEOUT_S = 10.0
 _ROOT = "root"
 _DIGEST_BYTES = 16
 # A section is some kilobytes; a file that claims more is not ours.
@@ -237,27 +237,16 @@ class Vault:
             StoreError: the folder cannot be written to.
         """
         failure: StoreError | None = None
-        number = 1
+        number = 0
         with self._lock:
             self._disconnect()
             self._seen, self._aead = None, None
             try:
-                # A damaged key opens nothing any more and would stand in the way of a new one.
-                with contextlib.suppress(KeyMissingError):
-                    self._keys.get(KEY_NAME)
-            except KeyDamagedError:
-                self._keys.delete(KEY_NAME)
+                sqlite_file.drop_damaged_key(self._keys, KEY_NAME)
+                number = sqlite_file.put_aside(self.path)
+                self._may_begin = True
             except KeyUnavailableError:
                 failure = store_error(StoreState.KEY_UNAVAILABLE)
-            if failure is not None:
-                raise failure
-            try:
-                while self._aside(number, "").exists():
-                    number += 1
-                for suffix in ("-wal", "-shm", ""):
-                    with contextlib.suppress(FileNotFoundError):
-                        self.path.with_name(self.path.name + suffix).rename(self._aside(number, suffix))
-                self._may_begin = True
             except OSError as error:
                 failure = store_error(_state_of(error, writing=True))
         if failure is not None:
@@ -276,7 +265,7 @@ class Vault:
     def salvage(self, number: int) -> Iterator[tuple[str, bytes]]:
         """Held items of the store that was put aside under this number and that can still be opened, with their ids."""
         aead = self._opened_aead()
-        path = self._aside(number, "")
+        path = sqlite_file.aside(self.path, number)
         if not path.exists():
             return
         with contextlib.suppress(sqlite3.Error):
@@ -294,9 +283,6 @@ class Vault:
             self._aead = None
 
     # -- inside ---------------------------------------------------------------------------------------------------
-
-    def _aside(self, number: int, suffix: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.aside-{number}{suffix}")
 
     def _read(self) -> Snapshot:
         database = self._connect(create=False)
@@ -457,25 +443,12 @@ class Vault:
         if file_id is None:
             if not create:
                 return None
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Only this user, from the first byte on; SQLite gives -wal and -shm the same.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            sqlite_file.make_private(self.path)
             status = os.stat(self.path)
             file_id = (status.st_dev, status.st_ino)
-        database = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw",
-            uri=True,
-            timeout=_BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        database = sqlite_file.connect(self.path)
         try:
-            database.execute("PRAGMA trusted_schema = OFF")
-            database.execute("PRAGMA secure_delete = ON")
-            with contextlib.suppress(sqlite3.OperationalError):
-                # In a folder that cannot be written to, reading goes on without it.
-                database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
+            sqlite_file.prepare(database)
         except BaseException:
             database.close()
             raise
@@ -528,22 +501,5 @@ def _open_sealed(aead: Aead, sealed: object, context: bytes) -> bytes | None:
 
 def _state_of(error: sqlite3.Error | OSError, *, writing: bool = False) -> StoreState:
     """Which state an error of the database or the operating system stands for."""
-    if isinstance(error, OSError):
-        import errno
-
-        if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-            return StoreState.FULL
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and writing:
-            return StoreState.READ_ONLY
-        return StoreState.UNREADABLE
-    # sqlite_errorname came with Python 3.11; the messages are fixed texts of SQLite.
-    text = str(error).lower()
-    if "full" in text:
-        return StoreState.FULL
-    if "readonly" in text or "read-only" in text:
-        return StoreState.READ_ONLY if writing else StoreState.UNREADABLE
-    if "malformed" in text or "not a database" in text or "no such table" in text or "no such column" in text:
-        return StoreState.DAMAGED
-    if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)):
-        return StoreState.DAMAGED
-    return StoreState.UNREADABLE
+    state = StoreState(sqlite_file.trouble_of(error))
+    return StoreState.UNREADABLE if state is StoreState.READ_ONLY and not writing else state

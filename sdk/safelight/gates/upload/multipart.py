@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from safelight.errors import MissingExtraError, UploadEncodingError, UploadMalformedError, UploadTooLargeError
 from safelight.gates.upload.spool import Spool
@@ -265,17 +265,15 @@ def write_multipart(media_type: MediaType, parts: tuple[Part, ...]) -> tuple[str
     return text, pieces
 
 
-class _Decoder:
+class _Decoder(Protocol):
     """Undoes a content-transfer-encoding, piece by piece."""
 
-    def feed(self, data: bytes) -> bytes:
-        raise NotImplementedError
+    def feed(self, data: bytes) -> bytes: ...
 
-    def finish(self) -> bytes:
-        raise NotImplementedError
+    def finish(self) -> bytes: ...
 
 
-class _Base64(_Decoder):
+class _Base64:
     def __init__(self) -> None:
         self._rest = b""
         self._ended = False
@@ -298,7 +296,7 @@ class _Base64(_Decoder):
         return b""
 
 
-class _QuotedPrintable(_Decoder):
+class _QuotedPrintable:
     def __init__(self) -> None:
         self._rest = b""
 
