@@ -5,11 +5,9 @@ Needs what ``test_pages.py`` needs, and matplotlib; skipped where one is missing
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 from golden.make_transparency_v1 import COUNTS
@@ -18,14 +16,7 @@ from safelight.accountability.risk_page import risk_html
 from safelight.accountability.transparency import Period, build_report
 from safelight.accountability.transparency_page import transparency_html
 
-sync_api = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 pytest.importorskip("matplotlib")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 
 
 @pytest.fixture(scope="module")
@@ -41,24 +32,7 @@ def pages(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["risk", "transparency"])
-def test_axe_finds_nothing(browser: Any, pages: Path, name: str, scheme: str) -> None:
-    page = browser.new_page(color_scheme=scheme, viewport={"width": 360, "height": 740})
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto((pages / f"{name}.html").as_uri())
-    results = axe.Axe().run(page, options=RULES)
-    found = [(v["id"], v["nodes"][0]["html"][:120]) for v in results.response["violations"]]
-    assert found == []
-    assert len(asked) == 1, "the page asks for nothing else"
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "no sideways scrolling at 360 px"
-    page.close()
+def test_axe_finds_nothing(assert_accessible: Callable[[Path, str], None], pages: Path, name: str, scheme: str) -> None:
+    assert_accessible(pages / f"{name}.html", scheme)
