@@ -122,7 +122,7 @@ def default_rules_json_inc() -> str:
 
 
 def text_tables_inc() -> str:
-    """The tables of the text features, from native/data/text_v1."""
+    """The tables of the text features, from native/data/text_v2."""
     spec = importlib.util.spec_from_file_location("safelight_text_tables", Path(__file__).with_name("text_tables.py"))
     if spec is None or spec.loader is None:
         raise SystemExit("native/tools/text_tables.py: cannot be loaded; check out the whole repository.")

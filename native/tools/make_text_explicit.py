@@ -1,4 +1,4 @@
-"""Write native/data/text_v1/explicit.tsv: the sexual word list of the text features, as keyed hashes only.
+"""Write native/data/text_v2/explicit.tsv: the sexual word list of the text features, as keyed hashes only.
 
 Source: npm ``naughty-words`` 1.2.0, the List of Dirty, Naughty, Obscene and Otherwise Bad Words by Shutterstock and
 contributors (CC BY 4.0; see NOTICE). No word is printed, here or anywhere: the program prints counts.
@@ -23,7 +23,7 @@ import tarfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-OUT = HERE.parent / "data" / "text_v1" / "explicit.tsv"
+OUT = HERE.parent / "data" / "text_v2" / "explicit.tsv"
 SOURCE_SHA256 = "c34b05e10a97ec7b9e0c3dd91d09888187c0f08d0812eaea79679795585b217e"
 LISTS = ("en", "de", "es", "fr", "it", "pt", "nl", "pl", "tr", "hi", "ar", "ja", "zh")
 KEY = hashlib.sha256(b"safelight text_v1 keyed list").digest()[:16]

@@ -1,4 +1,4 @@
-"""Write native/data/text_v1/unicode.tsv, the character tables of the text features, from the Unicode data files.
+"""Write native/data/text_v2/unicode.tsv, the character tables of the text features, from the Unicode data files.
 
 Sources, both from their registries (versions and digests below; a different file is refused):
 
@@ -27,7 +27,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-OUT = Path(__file__).resolve().parents[1] / "data" / "text_v1" / "unicode.tsv"
+OUT = Path(__file__).resolve().parents[1] / "data" / "text_v2" / "unicode.tsv"
 UCD_SHA256 = "bc3dda319e145110519f62a081664eb054ce3d688bea8e2bae39fa94086c3184"
 CONFUSABLES_SHA256 = "84c92cb79dc7f55aa290d0762b2349abd8dee4c16fbe6f99eac978d394e2e6a1"
 

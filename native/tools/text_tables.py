@@ -1,4 +1,4 @@
-"""Compile native/data/text_v1 into the C++ tables of the text features.
+"""Compile native/data/text_v2 into the C++ tables of the text features.
 
 Called by generate.py at build time; standard library only. docs/text-features.md says what the rows of the data
 files mean, native/src/text/tables.h what the tables are.
@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-DATA = Path(__file__).resolve().parents[1] / "data" / "text_v1"
+DATA = Path(__file__).resolve().parents[1] / "data" / "text_v2"
 LANGUAGES = ("all", "en", "de", "es", "fr", "it", "pt", "nl", "pl", "tr", "hi", "ar", "ja")
 LANGUAGE_COUNT = 14  # unknown, the twelve, other
 MAX_SENSES = 6
@@ -81,7 +81,7 @@ class Characters:
             if point != 0x27 and not again:
                 out.append(point)
         if not 1 <= len(out) <= 32:
-            raise SystemExit(f"text_v1: got a word of {len(out)} code points, expected 1 to 32: {text!r}")
+            raise SystemExit(f"text_v2: got a word of {len(out)} code points, expected 1 to 32: {text!r}")
         return out
 
 
@@ -146,7 +146,7 @@ def text_tables_inc() -> str:
     def number_of(name: str) -> int:
         if name not in names:
             if len(name) > 16 or not name.isascii() or not name.isupper():
-                raise SystemExit(f"text_v1: got the class {name!r}, expected up to 16 capital letters")
+                raise SystemExit(f"text_v2: got the class {name!r}, expected up to 16 capital letters")
             names.append(name)
         return names.index(name)
 
@@ -171,7 +171,7 @@ def text_tables_inc() -> str:
     def key_of(points: list[int]) -> int:
         key = hash64(points)
         if key == 0 or spelled.setdefault(key, points) != points:
-            raise SystemExit("text_v1: two words have one 64-bit hash; leave one out")
+            raise SystemExit("text_v2: two words have one 64-bit hash; leave one out")
         return key
 
     for number, language in enumerate(LANGUAGES):
@@ -212,7 +212,7 @@ def text_tables_inc() -> str:
             for name in classes:
                 found[name] = found.get(name, 0) | 1 << number
         if len(found) > MAX_SENSES:
-            raise SystemExit(f"text_v1: {expansion_of(key)!r} has {len(found)} classes, expected at most {MAX_SENSES}")
+            raise SystemExit(f"text_v2: {expansion_of(key)!r} has {len(found)} classes, expected at most {MAX_SENSES}")
         padded = [*found.items(), *[(0, 0)] * (MAX_SENSES - len(found))]
         return "{{" + ", ".join(f"{{{name}, {mask}}}" for name, mask in padded) + "}}"
 
@@ -233,10 +233,10 @@ def text_tables_inc() -> str:
         seen: dict[int, list[list[int]]] = {}
         for number, expansion in entries:
             if seen.setdefault(number, expansion) != expansion:
-                raise SystemExit(f"text_v1: {expansion_of(key)!r} is slang for two things in one language")
+                raise SystemExit(f"text_v2: {expansion_of(key)!r} is slang for two things in one language")
             if not 1 <= len(expansion) <= 3:
                 raise SystemExit(
-                    f"text_v1: got {expansion_of(key)!r} for {len(expansion)} words, expected one to three"
+                    f"text_v2: got {expansion_of(key)!r} for {len(expansion)} words, expected one to three"
                 )
             spans = []
             for word in expansion:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safelight import _text
 
-FILE = Path(__file__).with_name("text_v1.tsv")
+FILE = Path(__file__).with_name("text_v2.tsv")
 ROWS = [line.split("\t") for line in FILE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
 
 
@@ -48,12 +48,12 @@ def test_a_word_of_the_keyed_list_raises_the_flag_and_leaves_no_word(root: Path)
     assert found.has("sexualised")
     assert found.dense[12] == 1
     assert "<SEX>" in _text.normalised("the word sex in a lesson")
-    text = (root / "native/data/text_v1/explicit.tsv").read_text(encoding="utf-8")
+    text = (root / "native/data/text_v2/explicit.tsv").read_text(encoding="utf-8")
     rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
     assert all(kind in ("key", "word") and len(bytes.fromhex(value)) in (8, 16) for kind, value in rows)
 
 
 def test_one_digest_pins_the_spec() -> None:
     """A change of any vector is a new version of the features: models are trained on one."""
-    assert _text.FEATURE_VERSION == 1
-    assert hashlib.sha256(FILE.read_bytes()).hexdigest().startswith("f6cb553cb1d04f0e")
+    assert _text.FEATURE_VERSION == 2
+    assert hashlib.sha256(FILE.read_bytes()).hexdigest().startswith("df2d476560c2d5e8")

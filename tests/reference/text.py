@@ -1,6 +1,6 @@
 """The text features of docs/text-features.md, readable: one message in, ids and numbers out.
 
-Reads the data files under native/data/text_v1 itself, so that it shares no code with the compiled tables.
+Reads the data files under native/data/text_v2 itself, so that it shares no code with the compiled tables.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-DATA = Path(__file__).resolve().parents[2] / "native" / "data" / "text_v1"
+DATA = Path(__file__).resolve().parents[2] / "native" / "data" / "text_v2"
 
 LANGUAGES = ("unknown", "en", "de", "es", "fr", "it", "pt", "nl", "pl", "tr", "hi", "ar", "ja", "other")
 
@@ -21,7 +21,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 MAX_INPUT, MAX_FOLDED, MAX_CHUNKS, MAX_TOKENS, MAX_WORD = 4096, 8192, 512, 256, 32
-MAX_IDS, BUCKETS, DENSE = 128, 32768, 16
+MAX_IDS, BUCKETS, DENSE = 96, 65536, 16
 MIN_VOTES = 6
 
 LETTERS, SOLID = "LAVOM", "HKT"  # scripts with spaces between words, scripts without
@@ -171,7 +171,7 @@ def siphash(key: bytes, message: bytes) -> int:
 
 
 def bucket(text: str) -> int:
-    """FNV-1a, 32 bits, over UTF-8, into 1..32767; 0 is padding."""
+    """FNV-1a, 32 bits, over UTF-8, into 1..65535; 0 is padding."""
     value = 0x811C9DC5
     for byte in text.encode():
         value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
@@ -685,15 +685,9 @@ class _Message:
         chain = [name for at, name in enumerate(chain) if not at or chain[at - 1] != name]
         for one, two in pairwise(chain):
             add(f"o:{one} {two}")
-        for one, two, three in zip(chain, chain[1:], chain[2:], strict=False):
-            add(f"t:{one} {two} {three}")
-        for a, b in pairwise(tokens):
-            add(f"k:{a.shown} {b.shown}")
         for a, b in pairwise(tokens):
             if a.word and b.word and (a.classes or b.classes):
                 add(f"b:{a.word} {b.word}")
-        for a, b in zip(tokens, tokens[2:], strict=False):
-            add(f"s:{a.shown} {b.shown}")
         for token in tokens:
             if token.word and not token.solid and len(token.word) >= 2:
                 framed = f"^{token.word}$"

@@ -63,7 +63,7 @@ def test_the_runtimes_agree_over_a_conversation() -> None:
     outputs = []
     for name in installed:
         state, rows = np.zeros((1, 64), np.float32), []
-        with Model("grooming_v2", runtime=name) as model:
+        with Model("grooming_v3", runtime=name) as model:
             for text in WORRYING + ORDINARY:
                 features = _text.features(text)
                 stages, risk, state = model.run(features.ids[None], features.dense[None], state)
@@ -87,7 +87,7 @@ def test_the_command_judges_a_file() -> None:
 
 def test_calibrating_all_scores_at_once_is_calibrating_each() -> None:
     scores = np.linspace(0.0, 1.0, 2001, dtype=np.float32)
-    manifest = Model("grooming_v2").manifest
+    manifest = Model("grooming_v3").manifest
     assert isinstance(manifest, GroomingManifest)
     for scale in manifest.calibration.values():
         each = np.array([scale.apply(float(score)) for score in scores], np.float32)

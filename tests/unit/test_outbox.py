@@ -68,7 +68,7 @@ def test_the_table_in_the_documentation_is_the_registry(root: Path) -> None:
 def test_only_a_match_that_names_an_entry_makes_a_record(device: Device) -> None:
     others = [
         Finding(FindingKind.NUDITY, State.OK, Label.EXPLICIT, 1.0, "open_nsfw_v1"),
-        Finding(FindingKind.GROOMING, State.OK, Label.MEETING, 1.0, "grooming_v2"),
+        Finding(FindingKind.GROOMING, State.OK, Label.MEETING, 1.0, "grooming_v3"),
         Finding(FindingKind.KNOWN, State.OK, Label.MATCH, 1.0, "trigger-kit"),  # no list has such an entry
         Finding(FindingKind.KNOWN, State.OK, Label.NO_MATCH, 0.0, "alpha"),
         Finding(FindingKind.KNOWN, State.UNVERIFIED, model="lists"),

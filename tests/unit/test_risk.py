@@ -214,7 +214,7 @@ def test_ours_passes_its_evidence_exists_and_its_figures_are_those_of_the_cards(
     assert not check_register(content, today=TODAY, root=root, strict=True).passes, "two risks are over the limit"
 
 
-MODELS = ("open_nsfw_v1", "nsfwjs_mid_v1", "grooming_v2", "faceres_age_v1")
+MODELS = ("open_nsfw_v1", "nsfwjs_mid_v1", "grooming_v3", "faceres_age_v1")
 
 
 def test_the_command(root: Path, tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ SAFELIGHT_API safelight_status safelight_index_query(const void* index, size_t i
  * in the scratch memory neither. A model names the version and the data that it was trained on: compare both.
  */
 
-#define SAFELIGHT_TEXT_MAX_IDS 128
+#define SAFELIGHT_TEXT_MAX_IDS 96
 #define SAFELIGHT_TEXT_DENSE 16
 
 typedef uint32_t safelight_text_trust; /* who knows the contact */

@@ -362,7 +362,7 @@ int main(int argc, char** argv) {
   int rows = 0;
   FILE* file = argc == 6 ? fopen(argv[3], "rb") : NULL;
   if (file == NULL) {
-    fprintf(stderr, "usage: %s policy_v1.tsv pdq_v1.tsv hash_index_v1.bin hash_index_v1.tsv text_v1.tsv\n", argv[0]);
+    fprintf(stderr, "usage: %s policy_v1.tsv pdq_v1.tsv hash_index_v1.bin hash_index_v1.tsv text_v2.tsv\n", argv[0]);
     return 2;
   }
   index_length = fread(index_bytes, 1, sizeof index_bytes, file);

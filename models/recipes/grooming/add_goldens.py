@@ -1,6 +1,6 @@
 """Write ``golden.json``: what the model answers to synthetic numbers, in both runtimes.
 
-python -m grooming.add_goldens --model ../grooming_v2 --seed 101 --seed 202 --seed 303
+python -m grooming.add_goldens --model ../grooming_v3 --seed 101 --seed 202 --seed 303
 """
 
 from __future__ import annotations

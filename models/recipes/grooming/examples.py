@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -74,10 +75,13 @@ def written_lines(
     """The writers' lines, each in several fillings and styles; ``without`` names writers to leave out.
 
     Some copies carry a second, harmless sentence of the same writer before or after: real messages are longer than
-    one idea.
+    one idea. In a language with more harmless lines than stage lines the harmless ones count less, so that no language
+    is harmless by itself.
     """
     left_out = set(without)
     chosen = [phrasing for phrasing in book.phrasings if phrasing.writer not in left_out]
+    of_stages = Counter(phrasing.lang for phrasing in chosen if phrasing.stage is not None)
+    harmless = Counter(phrasing.lang for phrasing in chosen if phrasing.stage is None)
     plain: dict[tuple[str, str], list[Phrasing]] = {}
     for phrasing in chosen:
         if phrasing.section in ("reply", "filler"):
@@ -89,7 +93,8 @@ def written_lines(
             if rng.random() < two_at_once:
                 other = book.fill(rng.choice(plain[phrasing.writer, phrasing.lang]), rng)
                 text = f"{style(other, rng)} {text}" if rng.random() < 0.5 else f"{text} {style(other, rng)}"
-            lines.append(Line(text, stage_index(phrasing), 1.0))
+            weight = min(1.0, of_stages[phrasing.lang] / harmless[phrasing.lang]) if phrasing.stage is None else 1.0
+            lines.append(Line(text, stage_index(phrasing), weight))
     return lines
 
 

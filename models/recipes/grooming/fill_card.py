@@ -1,6 +1,6 @@
 """Fill the card from what ``measure`` found.
 
-python -m grooming.fill_card --model ../grooming_v2 --work WORK
+python -m grooming.fill_card --model ../grooming_v3 --work WORK
 """
 
 from __future__ import annotations

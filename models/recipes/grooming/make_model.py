@@ -1,7 +1,7 @@
 """Train the grooming text model, choose its thresholds on writers it has not seen, and write the model folder.
 
     python -m grooming.make_model folds --chats CHATS --work WORK --seed 0     one net a writer left out (minutes each)
-    python -m grooming.make_model final --chats CHATS --work WORK --seed 0 --out ../grooming_v2
+    python -m grooming.make_model final --chats CHATS --work WORK --seed 0 --out ../grooming_v3
 
 ``folds`` trains as many nets as there are writers, each without one of them, and keeps what each says of the lines of
 the writer it has not seen: thresholds and calibration come from these. ``final`` trains on everybody's lines and
@@ -33,6 +33,9 @@ EPOCHS: Final = 6
 CHATS: Final = 5_000  # of each kind: with cues, near negatives, corpora
 MESSAGES: Final = 24
 RISK_EPOCHS: Final = 4
+# Up to this share of a message's features is hidden from the line net while conversations are trained: it is sure of lines that
+# it has seen, and would otherwise teach the risk to wait for a certainty that it never has about a stranger's words.
+MOST_HIDDEN: Final = 0.95
 LABELS: Final = (*phrasings.STAGES, "sexualised")
 _GAPS_S: Final = (None, None, 5.0, 30.0, 90.0, 600.0, 7200.0, 90000.0)
 
@@ -185,7 +188,7 @@ def train_risk(
         [message.sender for message in flat],
         [rng.choice(_GAPS_S) for _ in flat],
     )
-    hidden, stages = net.scores(lines, features)
+    hidden, stages = net.scores(lines, _less_certain(features, np.random.default_rng(seed + 3)))
     read = net.recurrent_input(hidden, stages, features.dense)
     rows = np.zeros((len(made), MESSAGES, read.shape[1]), np.float32)
     wanted = np.full((len(made), MESSAGES), -1.0, np.float32)
@@ -195,6 +198,12 @@ def train_risk(
         wanted[index, : len(chat)] = examples.warn_from(chat)
         at += len(chat)
     return net.train_risk(rows, wanted, seed=seed, epochs=RISK_EPOCHS)
+
+
+def _less_certain(features: net.Features, rng: np.random.Generator) -> net.Features:
+    share = rng.uniform(0.0, MOST_HIDDEN, size=(len(features.ids), 1))
+    ids = np.where(rng.random(features.ids.shape) < share, 0, features.ids).astype(np.int32)
+    return net.Features(ids, features.dense, features.languages)
 
 
 # --- the folder -------------------------------------------------------------------------------------------------

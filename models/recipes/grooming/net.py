@@ -1,6 +1,6 @@
 """The net: hashed features → stages → one recurrent step → risk. Training, and conversion to one int8 TFLite file.
 
-    ids [128] → embedding (32) summed × 1/√n ┐
+    ids [96] → embedding (16) summed × 1/√n ┐
     dense [16] ──────────────────────────────┴→ dense 64, ReLU → stage scores [11]
                                                       └→ with the stages and dense: GRU 64, one step → risk [1]
 
@@ -24,7 +24,7 @@ from safelight import _text
 Floats = npt.NDArray[np.float32]
 
 OUTPUTS: Final = 11  # ten stages, and "sexualised", which only repeats what the keyed list says
-EMBEDDING: Final = 32
+EMBEDDING: Final = 16
 HIDDEN: Final = 64
 STATE: Final = 64
 _FEATURE_DROPOUT: Final = 0.4
@@ -34,7 +34,7 @@ _OTHER_STAGES: Final = 0.5  # a line written for one stage may well be another o
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Encoded messages: ``ids`` int32[N, 128], ``dense`` float32[N, 16], ``languages`` uint8[N]."""
+    """Encoded messages: ``ids`` int32[N, 96], ``dense`` float32[N, 16], ``languages`` uint8[N]."""
 
     ids: npt.NDArray[np.int32]
     dense: Floats

@@ -14,16 +14,16 @@
 namespace safelight::text {
 
 // Raised with any change of ids or dense values for any message; a model names the version that it was trained on.
-inline constexpr std::uint32_t kFeatureVersion = 1;
+inline constexpr std::uint32_t kFeatureVersion = 2;
 
 inline constexpr std::size_t kMaxInput = 4096;    // code points read; the rest sets kTruncated
 inline constexpr std::size_t kMaxFolded = 8192;   // after folding (one code point may become 18)
 inline constexpr std::size_t kMaxChunks = 512;    // stretches between spaces
 inline constexpr std::size_t kMaxTokens = 256;    // words and class tokens
 inline constexpr std::size_t kMaxWord = 32;       // code points of one word
-inline constexpr std::size_t kMaxIds = 128;       // distinct feature ids of one message
+inline constexpr std::size_t kMaxIds = 96;        // distinct feature ids of one message
 inline constexpr std::size_t kDense = 16;         // numbers beside them
-inline constexpr std::uint32_t kBuckets = 32768;  // ids are 1 … kBuckets - 1; 0 is padding
+inline constexpr std::uint32_t kBuckets = 65536;  // ids are 1 … kBuckets - 1; 0 is padding
 inline constexpr std::size_t kMaxClasses = 2;     // of one word
 
 enum class Language : std::uint8_t { kUnknown, kEn, kDe, kEs, kFr, kIt, kPt, kNl, kPl, kTr, kHi, kAr, kJa, kOther };

@@ -1100,13 +1100,6 @@ class Reader {
         code_point(token.word[i]);
       }
     }
-    void shown(const Token& token) noexcept {
-      if (token.class_count > 0) {
-        ascii(class_name(token.classes[0]));
-      } else {
-        word(token);
-      }
-    }
   };
 
   static void add(const Bucket& bucket, Features* out) noexcept {
@@ -1115,21 +1108,6 @@ class Reader {
         std::find(out->ids.begin(), out->ids.begin() + out->count, id) == out->ids.begin() + out->count) {
       out->ids[out->count++] = id;
     }
-  }
-
-  void add_pair(const char* prefix, const Token& a, const Token& b, bool words, Features* out) noexcept {
-    Bucket bucket;
-    bucket.ascii(prefix);
-    if (words) {
-      bucket.word(a);
-      bucket.byte(' ');
-      bucket.word(b);
-    } else {
-      bucket.shown(a);
-      bucket.byte(' ');
-      bucket.shown(b);
-    }
-    add(bucket, out);
   }
 
   void find_ids(Features* out) noexcept {
@@ -1160,29 +1138,25 @@ class Reader {
         }
       }
     }
-    for (std::size_t size = 2; size <= 3; ++size) {
-      for (std::size_t i = 0; i + size <= links; ++i) {
-        Bucket bucket;
-        bucket.ascii(size == 2 ? "o:" : "t:");
-        for (std::size_t part = 0; part < size; ++part) {
-          bucket.ascii(part > 0 ? " " : "");
-          bucket.ascii(chain[i + part]);
-        }
-        add(bucket, out);
-      }
-    }
-    for (std::size_t i = 0; i + 1 < count; ++i) {
-      add_pair("k:", tokens[i], tokens[i + 1], false, out);
+    for (std::size_t i = 0; i + 1 < links; ++i) {
+      Bucket bucket;
+      bucket.ascii("o:");
+      bucket.ascii(chain[i]);
+      bucket.byte(' ');
+      bucket.ascii(chain[i + 1]);
+      add(bucket, out);
     }
     for (std::size_t i = 0; i + 1 < count; ++i) {
       const Token& a = tokens[i];
       const Token& b = tokens[i + 1];
       if (a.length > 0 && b.length > 0 && a.class_count + b.class_count > 0) {
-        add_pair("b:", a, b, true, out);
+        Bucket bucket;
+        bucket.ascii("b:");
+        bucket.word(a);
+        bucket.byte(' ');
+        bucket.word(b);
+        add(bucket, out);
       }
-    }
-    for (std::size_t i = 0; i + 2 < count; ++i) {
-      add_pair("s:", tokens[i], tokens[i + 2], false, out);
     }
     for (std::size_t i = 0; i < count && out->count < kMaxIds; ++i) {
       if (tokens[i].length >= 2 && !tokens[i].solid) {

@@ -1,4 +1,4 @@
-// The tables of the text features: native/data/text_v1 as native/tools/text_tables.py compiles it.
+// The tables of the text features: native/data/text_v2 as native/tools/text_tables.py compiles it.
 #pragma once
 
 #include <array>

@@ -52,7 +52,7 @@ def golden_text(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Make the input of a model of conversations that a golden case names: ids, dense numbers, state.
 
-    From three mosaics of one row (:func:`golden_input`): two bytes an id, which is ``1 + (256 * high + low) % 32767``
+    From three mosaics of one row (:func:`golden_input`): two bytes an id, which is ``1 + (256 * high + low) % 65535``
     for the first third and 0 for the rest; dense numbers are bytes over 256; states are bytes over 128, less 1.
 
     Args:
@@ -63,7 +63,7 @@ def golden_text(
         ``int32[ids_shape]``, ``float32[dense_shape]``, ``float32[state_shape]``.
     """
     pairs = golden_input((1, ids_shape[-1], 2), seed=seed, cell_px=1).astype(np.int32)[0]
-    ids = 1 + (pairs[:, 0] * 256 + pairs[:, 1]) % 32767
+    ids = 1 + (pairs[:, 0] * 256 + pairs[:, 1]) % 65535
     ids[ids_shape[-1] // 3 :] = 0
     dense = golden_input((1, dense_shape[-1], 1), seed=seed + 1, cell_px=1).astype(np.float32) / np.float32(256)
     state = golden_input((1, state_shape[-1], 1), seed=seed + 2, cell_px=1).astype(np.float32) / np.float32(128)

@@ -1,6 +1,6 @@
-"""Write tests/golden/text_v1.tsv from the readable twin: the same bytes give the same features in every face.
+"""Write tests/golden/text_v2.tsv from the readable twin: the same bytes give the same features in every face.
 
-    python tests/golden/make_text_v1.py
+    python tests/golden/make_text_v2.py
 
 Columns: message (UTF-8, or bytes that are none, in hex), sender, trust, gap in seconds or -, language, flags (a
 number), dense values in eighths (a digit each), ids, tokens. Harmless wording only.
@@ -103,7 +103,7 @@ def main() -> None:
             found.normalised,
         )
         lines.append("\t".join(cells))
-    (HERE / "text_v1.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    (HERE / "text_v2.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":
