@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from reference.text import bucket
+from safelight import _text
 from safelight.decision import Label
 from safelight.detect.conversation import STAGES, Floats, Ids, StageScores
 
@@ -34,7 +35,7 @@ class WordScorer:
 
     def score(self, ids: Ids, dense: Floats, state: Floats, *, language: str) -> StageScores:
         assert ids.dtype == np.int32
-        assert ids.shape == (1, 128)
+        assert ids.shape == (1, _text.MAX_IDS)
         assert dense.shape == (1, 16)
         assert state.shape == self.state_shape
         self.calls += 1
@@ -45,6 +46,6 @@ class WordScorer:
                 stages[number] = self.score_of_a_word
             if bucket(f"w:strong{word}") in present:
                 stages[number] = 0.99
-        if bucket("k:open sesame") in present:
+        if {bucket("w:open"), bucket("w:sesame")} <= present:
             stages[STAGES.index(Label.PHOTO_REQUEST)] = self.score_of_a_word
         return StageScores(stages, self.risk, state + np.float32(1))

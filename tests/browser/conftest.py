@@ -1,4 +1,4 @@
-"""A real browser, and axe in it: Chromium, playwright and axe-playwright-python are no dependency, so tests skip without."""
+"""A real browser, and axe in it. Chromium, playwright and axe-playwright-python are no dependency: skipped without."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ EPOCHS: Final = 6
 CHATS: Final = 5_000  # of each kind: with cues, near negatives, corpora
 MESSAGES: Final = 24
 RISK_EPOCHS: Final = 4
-# Up to this share of a message's features is hidden from the line net while conversations are trained: it is sure of lines that
-# it has seen, and would otherwise teach the risk to wait for a certainty that it never has about a stranger's words.
+# Up to this share of a message's features is hidden from the line net while conversations are trained: it is sure of
+# lines that it has seen, and would teach the risk to wait for a certainty that it never has about a stranger's words.
 MOST_HIDDEN: Final = 0.95
 LABELS: Final = (*phrasings.STAGES, "sexualised")
 _GAPS_S: Final = (None, None, 5.0, 30.0, 90.0, 600.0, 7200.0, 90000.0)
