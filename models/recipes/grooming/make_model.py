@@ -123,9 +123,12 @@ def summary(path: Path, threshold: float = 0.3) -> str:
 # --- thresholds and calibration ---------------------------------------------------------------------------------
 
 
-def calibrations(work: Path) -> dict[str, dict[str, Any]]:
-    """By language: raw score → share of unseen writers' lines with that score that are of that stage."""
-    lang, section, scores = _unseen(work)
+def calibrations(work: Path, *, without: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """By language: raw score → share of unseen writers' lines with that score that are of that stage.
+
+    The folds of the writers in ``without`` are left out too: a model that is measured on them must not know them.
+    """
+    lang, section, scores = _unseen(work, without)
     groups = {"default": np.ones(len(lang), bool)}
     groups |= {name: lang == name for name in phrasings.FIRST_WAVE}
     found = {}
@@ -153,8 +156,9 @@ def calibrations(work: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _unseen(work: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Floats]:
-    folds = [np.load(path) for path in sorted(work.glob("fold_*.npz"))]
+def _unseen(work: Path, without: Sequence[str]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Floats]:
+    left_out = {f"fold_{writer}" for writer in without}
+    folds = [np.load(path) for path in sorted(work.glob("fold_*.npz")) if path.stem not in left_out]
     if not folds:
         sys.exit("no folds in WORK: run `folds` first.")
     return tuple(np.concatenate([fold[name] for fold in folds]) for name in ("lang", "section", "scores"))  # type: ignore[return-value]
@@ -208,7 +212,7 @@ def _less_certain(features: net.Features, rng: np.random.Generator) -> net.Featu
 
 # --- the folder -------------------------------------------------------------------------------------------------
 
-#: Chosen by ``python -m grooming.measure tune`` on unseen writers and the corpora's dev part; see MODEL_CARD.md.
+#: Chosen with ``python -m grooming.measure --numbers`` on unseen writers and the corpora's dev part; see MODEL_CARD.md.
 NUMBERS: Final[dict[str, Any]] = json.loads((Path(__file__).parent / "numbers.json").read_text(encoding="utf-8"))
 
 
@@ -261,7 +265,7 @@ def final(
         "features": {"version": _text.FEATURE_VERSION, "data_sha256": _text.DATA_SHA256},
         "thresholds": NUMBERS["thresholds"],
         "conversation": NUMBERS["conversation"],
-        "calibration": calibrations(work),
+        "calibration": calibrations(work, without=without),
     }
     (out / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     made_with = {name: importlib.metadata.version(name) for name in ("tensorflow-cpu", "numpy", "scikit-learn")}

@@ -1,6 +1,6 @@
 """The net: hashed features → stages → one recurrent step → risk. Training, and conversion to one int8 TFLite file.
 
-    ids [96] → embedding (16) summed × 1/√n ┐
+    ids [96] → embedding (16) summed × 1/√n ─┐
     dense [16] ──────────────────────────────┴→ dense 64, ReLU → stage scores [11]
                                                       └→ with the stages and dense: GRU 64, one step → risk [1]
 
