@@ -343,7 +343,7 @@ static void check_text_misuse(void) {
   safelight_text_features found = {0};
   void* scratch = malloc(safelight_text_scratch_bytes());
   const size_t bytes = safelight_text_scratch_bytes();
-  CHECK(safelight_text_feature_version() == 1);
+  CHECK(safelight_text_feature_version() == 2);
   CHECK(strlen(safelight_text_data_sha256()) == 64);
   CHECK(safelight_text_language_name(999) == NULL);
   CHECK(safelight_text_read("a", 1, 1, 0, 0, NULL, scratch, bytes) == SAFELIGHT_NULL_ARGUMENT);
