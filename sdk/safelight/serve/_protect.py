@@ -143,3 +143,9 @@ _kept: dict[tuple[AgeBand, str | None, tuple[str, ...], date], Notice] = {}
 
 def _today() -> date:
     return datetime.now(timezone.utc).date()
+
+
+# msgspec learns a dataclass when it first meets it, and two threads that do so at once can crash the process (the
+# garbage collector walks what is half made). An app's first two questions may come at once: it learns here, at import.
+for _kind in (_Decided, Notice, tuple[HelpService, ...]):
+    msgspec.json.Decoder(_kind)
