@@ -9,6 +9,8 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -936,3 +938,12 @@ def test_a_record_stays_with_the_service(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(guard, "check_image", lambda *_, **__: decided)
         assert decided.to_dict()["record"]["pseudonym"] == "1" * 32
         assert client.ask({"type": "check_image"}, _png())["record"] is None
+
+
+def test_the_client_knows_the_types_of_answers_before_the_first_one() -> None:
+    """msgspec marks a dataclass that it has learnt; learning it in two threads at once crashed a process."""
+    code = (
+        "import safelight.serve.client, safelight.decision as d, safelight.notices as n\n"
+        "assert all('__msgspec_cache__' in vars(kind) for kind in (n.Notice, d.Finding))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
