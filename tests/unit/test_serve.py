@@ -943,7 +943,7 @@ def test_a_record_stays_with_the_service(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_client_knows_the_types_of_answers_before_the_first_one() -> None:
     """msgspec marks a dataclass that it has learnt; learning it in two threads at once crashed a process."""
     code = (
-        "import safelight.serve.client, safelight.decision as d, safelight.notices as n\n"
-        "assert all('__msgspec_cache__' in vars(kind) for kind in (n.Notice, d.Finding))"
+        "import safelight.serve.client, safelight.serve._protect as p, safelight.decision as d\n"
+        "assert all('__msgspec_cache__' in vars(kind) for kind in (p.Notice, d.Finding))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
